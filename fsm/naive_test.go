@@ -1,0 +1,311 @@
+package fsm
+
+import (
+	"fmt"
+	"slices"
+)
+
+// naive is a second, simple-minded statement of what commands do: plain maps, no indexes, no
+// hashes, no copies, written from the contract and not from Apply. It keeps only what
+// decides: states, attempts, slots, holders.
+type naive struct {
+	jobs    map[string]*naiveJob
+	workers map[string]*naiveWorker
+	hives   map[string]*naiveHive
+	idem    map[[2]string]naiveKey
+	blocks  map[[2]string]uint32
+}
+
+type naiveJob struct {
+	state, ending   string
+	worker          string
+	attempt         uint32
+	delivered       bool
+	backoff, giveUp Time
+	retries         uint32
+	detached        bool
+	holders         []Holder
+	ended           int // how often
+}
+
+type naiveWorker struct {
+	hive, model, state string
+	slots              int
+}
+
+type naiveHive struct {
+	online      bool
+	boot        string
+	incarnation uint64
+}
+
+type naiveKey struct {
+	job    string
+	expiry Time
+}
+
+func newNaive() *naive {
+	return &naive{map[string]*naiveJob{}, map[string]*naiveWorker{}, map[string]*naiveHive{},
+		map[[2]string]naiveKey{}, map[[2]string]uint32{}}
+}
+
+func (n *naive) runs(worker string) (count int) {
+	for _, j := range n.jobs {
+		if j.state == "running" && j.worker == worker {
+			count++
+		}
+	}
+	return count
+}
+
+// do says whether a command is allowed, and does it.
+func (n *naive) do(cmd Command, now Time) bool {
+	switch c := cmd.(type) {
+	case *RegisterHive:
+		return n.register(c)
+	case *SetHiveStatus:
+		h := n.hives[c.ID]
+		if h != nil {
+			h.online = c.Status == HiveOnline
+		}
+		return h != nil
+	case *DropHive:
+		return n.dropHive(c.ID)
+	case *Spawn:
+		return n.spawn(c)
+	case *SetWorkerState:
+		return n.workerState(c)
+	case *BlockHive:
+		if c.Fails > 0 && n.hives[c.Hive] == nil {
+			return false
+		}
+		n.blocks[[2]string{c.Hive, c.Model}] = c.Fails
+		return true
+	case *ExpireWorker:
+		w := n.workers[c.ID]
+		if w != nil && (w.state != "stopped" && w.state != "failed" || n.runs(c.ID) > 0) {
+			return false
+		}
+		delete(n.workers, c.ID)
+		return true
+	case *ExpireJob:
+		if j := n.jobs[c.ID]; j != nil && (j.state == "queued" || j.state == "running") {
+			return false
+		}
+		delete(n.jobs, c.ID)
+		return true
+	case *ExpireKey:
+		delete(n.idem, [2]string{c.Tenant, c.Key})
+		return true
+	case *Submit:
+		return n.submit(c, now)
+	}
+	return n.doJob(cmd)
+}
+
+func (n *naive) register(c *RegisterHive) bool {
+	h := n.hives[c.ID]
+	if h == nil {
+		h = &naiveHive{}
+	}
+	if h.boot == c.Boot {
+		return h.incarnation == c.Incarnation
+	}
+	if c.Incarnation != h.incarnation+1 {
+		return false
+	}
+	n.hives[c.ID] = &naiveHive{true, c.Boot, c.Incarnation}
+	return true
+}
+
+func (n *naive) dropHive(id string) bool {
+	h := n.hives[id]
+	if h == nil {
+		return true
+	}
+	for _, w := range n.workers {
+		if w.hive == id && w.state != "stopped" && w.state != "failed" {
+			return false
+		}
+	}
+	for _, j := range n.jobs {
+		if j.state == "running" && n.workers[j.worker].hive == id {
+			return false
+		}
+	}
+	if h.online {
+		return false
+	}
+	delete(n.hives, id)
+	for key := range n.blocks {
+		if key[0] == id {
+			delete(n.blocks, key)
+		}
+	}
+	return true
+}
+
+func (n *naive) spawn(c *Spawn) bool {
+	if w := n.workers[c.ID]; w != nil {
+		return w.hive == c.Hive && w.model == c.Model
+	}
+	if n.hives[c.Hive] == nil {
+		return false
+	}
+	n.workers[c.ID] = &naiveWorker{c.Hive, c.Model, "spawning", c.Slots}
+	return true
+}
+
+func (n *naive) workerState(c *SetWorkerState) bool {
+	w, next := n.workers[c.ID], c.State.String()
+	if w == nil {
+		return false
+	}
+	gone := w.state == "stopped" || w.state == "failed"
+	switch {
+	case next == w.state && gone:
+		return c.Slots == 0 || c.Slots >= n.runs(c.ID)
+	case gone && next != w.state:
+		return false
+	case w.state == "draining" && (next == "spawning" || next == "loading" || next == "ready"):
+		return false
+	case c.Slots > 0 && c.Slots < n.runs(c.ID):
+		return false
+	}
+	w.state = next
+	if c.Slots > 0 {
+		w.slots = c.Slots
+	}
+	return true
+}
+
+func (n *naive) submit(c *Submit, now Time) bool {
+	if n.jobs[c.Job.ID] != nil {
+		return true
+	}
+	if c.Job.IdempotencyKey != "" {
+		at := [2]string{c.Job.Tenant, c.Job.IdempotencyKey}
+		if k, ok := n.idem[at]; ok && k.expiry > now {
+			return false
+		}
+		n.idem[at] = naiveKey{c.Job.ID, now + c.IdempotencyTTL}
+	}
+	j := &naiveJob{state: "queued", detached: c.Job.Detached, backoff: c.Job.NotBefore, giveUp: c.Job.AbandonAt}
+	for _, h := range c.Job.Holders {
+		j.hold(h)
+	}
+	n.jobs[c.Job.ID] = j
+	return true
+}
+
+func (j *naiveJob) hold(h Holder) {
+	if !slices.Contains(j.holders, h) {
+		j.holders = append(j.holders, h)
+		slices.SortFunc(j.holders, func(a, b Holder) int {
+			if a.Queen+"/"+a.Boot < b.Queen+"/"+b.Boot {
+				return -1
+			}
+			return 1
+		})
+	}
+}
+
+func (n *naive) doJob(cmd Command) bool {
+	switch c := cmd.(type) {
+	case *Assign:
+		return n.assign(c)
+	case *Started:
+		j := n.running(c.Job, c.Attempt)
+		if j != nil {
+			j.delivered = true
+		}
+		return j != nil
+	case *EndJob:
+		j := n.jobs[c.Job]
+		if j == nil || j.state != "queued" && j.state != "running" || j.attempt != c.Attempt ||
+			j.state == "queued" && c.State == JobComplete {
+			return false
+		}
+		j.state, j.holders, j.backoff, j.giveUp = c.State.String(), nil, 0, 0
+		j.ended++
+		return true
+	case *Requeue:
+		return n.requeue(c)
+	case *Ready:
+		j := n.jobs[c.Job]
+		if j == nil || j.state != "queued" {
+			return false
+		}
+		j.backoff = 0
+		return true
+	case *WishEnd:
+		j := n.jobs[c.Job]
+		if j == nil || j.state != "running" {
+			return false
+		}
+		if j.ending != "" && j.ending != "drained" && j.ending != c.Reason.String() {
+			return false
+		}
+		j.ending = c.Reason.String()
+		return true
+	case *Hold:
+		j := n.jobs[c.Job]
+		if j == nil || j.state != "queued" && j.state != "running" {
+			return false
+		}
+		j.hold(c.Holder)
+		j.giveUp = 0
+		return true
+	case *Release:
+		j := n.jobs[c.Job]
+		if j == nil || !slices.Contains(j.holders, c.Holder) {
+			return true
+		}
+		j.holders = slices.DeleteFunc(j.holders, func(h Holder) bool { return h == c.Holder })
+		if len(j.holders) == 0 && j.state == "queued" && !j.detached {
+			j.giveUp = c.AbandonAt
+		}
+		return true
+	}
+	panic(fmt.Sprintf("the model does not know %T", cmd))
+}
+
+func (n *naive) running(job string, attempt uint32) *naiveJob {
+	if j := n.jobs[job]; j != nil && j.state == "running" && j.attempt == attempt {
+		return j
+	}
+	return nil
+}
+
+func (n *naive) assign(c *Assign) bool {
+	j, w := n.jobs[c.Job], n.workers[c.Worker]
+	if j != nil && j.state == "running" && j.attempt == c.Attempt && j.worker == c.Worker {
+		return true
+	}
+	if j == nil || w == nil || j.state != "queued" || j.backoff != 0 || c.Attempt != j.attempt+1 {
+		return false
+	}
+	if w.state != "ready" || n.runs(c.Worker) >= w.slots || n.hives[w.hive] == nil || !n.hives[w.hive].online {
+		return false
+	}
+	j.state, j.worker, j.attempt, j.giveUp = "running", c.Worker, c.Attempt, 0
+	return true
+}
+
+func (n *naive) requeue(c *Requeue) bool {
+	if j := n.jobs[c.Job]; j != nil && j.state == "queued" && j.attempt == c.Attempt && c.Attempt > 0 {
+		return true
+	}
+	j := n.running(c.Job, c.Attempt)
+	if j == nil || j.ending != "" && j.ending != "drained" {
+		return false
+	}
+	j.state, j.worker, j.ending, j.delivered, j.backoff = "queued", "", "", false, c.NotBefore
+	if c.Counted {
+		j.retries++
+	}
+	if len(j.holders) == 0 && !j.detached {
+		j.giveUp = c.AbandonAt
+	}
+	return true
+}

@@ -1,0 +1,157 @@
+package fsm
+
+import "cmp"
+
+// tables is what State and View share: the rows, the indexes made from them, and the sums
+// kept up with them. Only index.go writes them.
+type tables struct {
+	meta    Meta
+	metaSum Sum
+	hash    Sum
+	counts  Counts
+
+	jobs        records[*Job]
+	workers     records[*Worker]
+	hives       records[*Hive]
+	queens      records[*Queen]
+	keys        records[*Key] // by the bytes of the hash
+	blocks      tree[*Block]
+	idempotency tree[*Idempotency]
+
+	jobStates  tree[*Job]    // every job, by state and id
+	jobTenants tree[link]    // every job
+	queue      tree[*Job]    // queued jobs that are ready, by model, rank and order
+	timers     tree[Timer]   // what is due for jobs not ended
+	workerRuns tree[link]    // running jobs by worker
+	hiveRuns   tree[link]    // running jobs by hive
+	running    records[int]  // running jobs counted by worker; never zero
+	holdings   tree[holding] // jobs by holder
+	ended      tree[moment]  // ended jobs by their end
+
+	hiveWorkers  tree[link]    // workers not gone, by hive
+	modelWorkers tree[link]    // workers not gone, by model
+	vacancies    tree[vacancy] // ready workers with a free slot, by load
+	gone         tree[moment]  // workers that are gone, by when
+	offers       tree[link]    // hives by the models they offer
+	expiry       tree[expiring]
+}
+
+// Two indexes hold the jobs themselves instead of keys: there are a million of them, and a
+// pointer is a third of a key.
+func lessState(a, b *Job) bool {
+	if a.State != b.State {
+		return a.State < b.State
+	}
+	return a.ID < b.ID
+}
+
+func lessQueue(a, b *Job) bool {
+	if a.Model != b.Model {
+		return a.Model < b.Model
+	}
+	if a.Rank != b.Rank {
+		return a.Rank < b.Rank
+	}
+	return a.Order < b.Order
+}
+
+func lessTimer(a, b Timer) bool {
+	if a.At != b.At {
+		return a.At < b.At
+	}
+	if a.Kind != b.Kind {
+		return a.Kind < b.Kind
+	}
+	return a.Job < b.Job
+}
+
+// holding is a job held by a queen process; the holder is an element of the job's own list.
+type holding struct {
+	holder *Holder
+	job    string
+}
+
+func compareHolder(a, b Holder) int {
+	return cmp.Or(cmp.Compare(a.Queen, b.Queen), cmp.Compare(a.Boot, b.Boot))
+}
+
+func lessHolding(a, b holding) bool {
+	if c := compareHolder(*a.holder, *b.holder); c != 0 {
+		return c < 0
+	}
+	return a.job < b.job
+}
+
+// expiring orders idempotency rows by when they may be forgotten.
+type expiring struct {
+	at          Time
+	tenant, key string
+}
+
+func lessExpiring(a, b expiring) bool {
+	if a.at != b.at {
+		return a.at < b.at
+	}
+	if a.tenant != b.tenant {
+		return a.tenant < b.tenant
+	}
+	return a.key < b.key
+}
+
+// Blocks are ordered by hive first, so that a dropped hive's go together.
+func lessBlock(a, b *Block) bool {
+	if a.Hive != b.Hive {
+		return a.Hive < b.Hive
+	}
+	return a.Model < b.Model
+}
+
+func lessIdempotency(a, b *Idempotency) bool {
+	if a.Tenant != b.Tenant {
+		return a.Tenant < b.Tenant
+	}
+	return a.Key < b.Key
+}
+
+func newTables() tables {
+	return tables{
+		jobs:         newRecords[*Job](),
+		workers:      newRecords[*Worker](),
+		hives:        newRecords[*Hive](),
+		queens:       newRecords[*Queen](),
+		keys:         newRecords[*Key](),
+		blocks:       newTree(lessBlock),
+		idempotency:  newTree(lessIdempotency),
+		jobStates:    newTree(lessState),
+		jobTenants:   newTree(lessLink),
+		queue:        newTree(lessQueue),
+		timers:       newTree(lessTimer),
+		workerRuns:   newTree(lessLink),
+		hiveRuns:     newTree(lessLink),
+		running:      newRecords[int](),
+		holdings:     newTree(lessHolding),
+		ended:        newTree(lessMoment),
+		hiveWorkers:  newTree(lessLink),
+		modelWorkers: newTree(lessLink),
+		vacancies:    newTree(lessVacancy),
+		gone:         newTree(lessMoment),
+		offers:       newTree(lessLink),
+		expiry:       newTree(lessExpiring),
+	}
+}
+
+// copy is O(1) in the number of rows. It writes to the trees it copies from: owner only.
+func (t *tables) copy() tables {
+	c := *t
+	c.jobs, c.workers, c.hives = t.jobs.copy(), t.workers.copy(), t.hives.copy()
+	c.queens, c.keys = t.queens.copy(), t.keys.copy()
+	c.blocks, c.idempotency = t.blocks.copy(), t.idempotency.copy()
+	c.jobStates, c.jobTenants = t.jobStates.copy(), t.jobTenants.copy()
+	c.queue, c.timers = t.queue.copy(), t.timers.copy()
+	c.workerRuns, c.hiveRuns, c.running = t.workerRuns.copy(), t.hiveRuns.copy(), t.running.copy()
+	c.holdings, c.ended = t.holdings.copy(), t.ended.copy()
+	c.hiveWorkers, c.modelWorkers, c.gone = t.hiveWorkers.copy(), t.modelWorkers.copy(), t.gone.copy()
+	c.vacancies = t.vacancies.copy()
+	c.offers, c.expiry = t.offers.copy(), t.expiry.copy()
+	return c
+}

@@ -1,0 +1,70 @@
+package fsm
+
+import "slices"
+
+// WorkerState is where a worker stands. Idle and busy are not stored: both are Ready, told
+// apart by the runs on it.
+type WorkerState uint8
+
+// States of a worker. The legal moves are in workerMoves.
+const (
+	WorkerSpawning WorkerState = iota + 1
+	WorkerLoading
+	WorkerReady
+	WorkerDraining // takes no more runs; stops when its last has ended
+	WorkerStopped
+	WorkerFailed
+)
+
+// workerMoves are the legal moves. A hive may start a process again under its worker's id,
+// so ready goes back to spawning or loading; draining goes only forward, and nothing comes
+// back from stopped or failed.
+var workerMoves = map[WorkerState][]WorkerState{
+	WorkerSpawning: {WorkerLoading, WorkerReady, WorkerDraining, WorkerStopped, WorkerFailed},
+	WorkerLoading:  {WorkerSpawning, WorkerReady, WorkerDraining, WorkerStopped, WorkerFailed},
+	WorkerReady:    {WorkerSpawning, WorkerLoading, WorkerDraining, WorkerStopped, WorkerFailed},
+	WorkerDraining: {WorkerStopped, WorkerFailed},
+}
+
+func (s WorkerState) mayBecome(next WorkerState) bool { return slices.Contains(workerMoves[s], next) }
+
+// String is the state's word on every wire.
+func (s WorkerState) String() string {
+	return word(s, "spawning", "loading", "ready", "draining", "stopped", "failed")
+}
+
+// Gone tells a state no worker comes back from. Such a worker is not in its hive's desired set.
+func (s WorkerState) Gone() bool { return s == WorkerStopped || s == WorkerFailed }
+
+// Worker is a process that holds one model on one device. A published Worker is immutable.
+type Worker struct {
+	ID       string
+	Hive     string
+	Device   string
+	Model    string
+	Engine   string
+	State    WorkerState
+	Slots    int
+	VRAM     int64 // bytes it occupies on its device
+	Progress float64
+	Failure  *Failure
+	LastUsed Time
+	Wall     Millis // of the last change of state
+	GoneAt   Time   // when it stopped or failed; 0 before
+	Index    uint64 // batch index at which it was last desired anew or told to end
+	Changed  uint64 // batch index of the last change
+
+	sum Sum
+}
+
+// Block passes a hive over for a model after workers of it failed there: for 1, 2, 4 …
+// minutes, until one becomes ready.
+type Block struct {
+	Model   string
+	Hive    string
+	Fails   uint32 // in a row
+	Until   Time
+	Failure Failure
+
+	sum Sum
+}
