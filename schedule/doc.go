@@ -1,0 +1,59 @@
+// Package schedule makes every decision of the cluster: who is admitted, which worker runs
+// what, where a worker is spawned, what is tried again and what is given up.
+//
+// It is one pure function, Plan: a World and the requests that have gathered go in, one
+// batch of facts and one answer per request come out. No clock, no randomness, no
+// goroutine, no map order that shows; the same input gives the same batch on any machine.
+//
+// # Order of the passes
+//
+//  1. requests that do not concern jobs born in this gather (finishes, beats, cancels …):
+//     whatever frees slots comes first
+//  2. hives (thorough plans): silence, drains, what is left on hives that are offline
+//  3. holders whose queen process is gone
+//  4. timers: backoff over, deadlines, jobs nobody holds any more; then drained workers
+//     that have become empty stop
+//  5. submissions, and requests about them, in the order they came
+//  6. the queues: each model's ready jobs by (Rank, Order) onto its least-loaded workers;
+//     what finds no slot may spawn a worker, or be given up where every hive has failed
+//  7. retention
+//
+// Passes 2-7 run on a draft, the View plus what this plan has decided so far, so nothing is
+// booked twice and nothing is deduped wrong inside a batch.
+//
+// # What a plan costs
+//
+// A plan costs what its requests and the slots it fills cost, whatever the length of the
+// queues and the size of the fleet: least-loaded workers come from an index of the View. Only
+// a thorough plan looks at every hive (pass 2) and at all workers of the models that wait
+// (where to spawn): one in each `period`, and those that nobody or more than clients and
+// runs asked for. The others wake at the end of the period, so nothing is left undone.
+//
+// # What is fair, what starves
+//
+// A job's Rank is the time of its admission plus BatchOffset for a batch job. Keys never
+// move, so a batch job that has waited BatchOffset longer goes before an interactive one
+// and is never starved. Where the head of a queue cannot use a free slot (labels, pin, a
+// hive to avoid), up to `lookahead` jobs behind it are looked at; more than that many
+// constrained jobs that nothing can serve do hold up those behind them.
+//
+// # Suspicion of oneself
+//
+// A leader that has lost sight of many hives at once is more likely to be the one cut off
+// than they are. When at least three hives, and more than a third of those online, are
+// overdue together, nothing is done to them until a majority of the online hives has been
+// heard after the last of them fell silent. An operator who drains or stops a hive says
+// that its silence is real. See silence.go.
+//
+// # Bounds
+//
+// A plan makes at most Limits.Decisions commands of its own; what is left over sets More.
+// A request always gets its own few commands, whatever the count; only the long lists of a
+// Beat are cut, and its answer says Again.
+//
+// # To add a request
+//
+// Type in request.go; one case in serve (plan.go); its decision in the file of its noun;
+// what it changes in draft_*.go, beside the command that it emits; a script in
+// testdata/schedule.
+package schedule

@@ -1,0 +1,93 @@
+package schedule
+
+import "queen-rbee/fsm"
+
+// lookahead is how many jobs that find no slot are passed over in one model's queue.
+const lookahead = 128
+
+// serveQueues gives free slots to waiting jobs, and sees to those that find none: to the
+// first that waits for a model at once, to the others when the plan is thorough. Models
+// without waiting jobs are not even looked at.
+func (p *planner) serveQueues() {
+	for _, model := range p.waitingModels() {
+		p.serveQueue(p.pool(model), p.thorough || !p.waited(model))
+	}
+}
+
+// waited tells whether jobs waited for a model before this plan.
+func (p *planner) waited(model string) bool {
+	for range p.view.Queue(model) {
+		return true
+	}
+	return false
+}
+
+// assignAll only gives free slots away: it makes place in a full queue.
+func (p *planner) assignAll() {
+	for _, model := range p.waitingModels() {
+		p.serveQueue(p.pool(model), false)
+	}
+}
+
+// serveQueue serves one model's queue from its head.
+func (p *planner) serveQueue(pl *pool, grow bool) {
+	passed := 0
+	if !grow && !p.any(pl) {
+		return
+	}
+	for j := range p.waiting(pl.model) {
+		if !p.room() {
+			return
+		}
+		if s := p.choose(pl, j); s != nil {
+			p.assignTo(s, j)
+			continue
+		}
+		if grow && p.giveUp(pl, j) {
+			continue
+		}
+		if grow {
+			p.grow(pl, j)
+		}
+		passed++
+		if passed == lookahead || (free(j) && j.Avoid == "") || (!grow && !p.any(pl)) {
+			return // where a job that any hive may run finds no slot, there is none
+		}
+	}
+}
+
+// giveUp ends a waiting job when every hive that fits has failed its model too often in a
+// row and no worker is left. Hives that are offline but have not failed are a hope.
+func (p *planner) giveUp(pl *pool, j *fsm.Job) bool {
+	var last *fsm.Block
+	for h := range p.hivesWith(j.Model) {
+		if h.Desired != fsm.HiveRun || !suits(h, j) || !largeEnough(h, j.Model) {
+			continue
+		}
+		b, failing := p.failing(j.Model, h.ID)
+		if !failing {
+			return false
+		}
+		if last == nil || b.Until > last.Until {
+			last = b
+		}
+	}
+	if last == nil || p.served(j) {
+		return false
+	}
+	p.end(j, fsm.EndJob{State: fsm.JobFailed, Failure: &fsm.Failure{Code: fsm.CodeWorkerFailed,
+		Message: "every hive that fits failed model " + j.Model + " again and again: " + last.Failure.Message}})
+	return true
+}
+
+// failing tells a hive that is passed over for a model after FailsInARow failures.
+func (p *planner) failing(model, hive string) (*fsm.Block, bool) {
+	b, ok := p.block(model, hive)
+	return b, ok && b.Until > p.now && b.Fails >= p.lim.FailsInARow
+}
+
+// blocked tells a hive that is passed over for a model for now.
+func (p *planner) blocked(model, hive string) bool {
+	b, ok := p.block(model, hive)
+	return ok && b.Until > p.now
+}

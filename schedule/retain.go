@@ -1,0 +1,65 @@
+package schedule
+
+// retireMost is how much a plan forgets at most: retention must never make an entry large.
+const retireMost = 1024
+
+// retire forgets what need not be kept: ended jobs, idempotency keys, workers long gone.
+func (p *planner) retire() {
+	from := p.made()
+	left := func() bool {
+		if p.made()-from >= retireMost {
+			p.more = true
+			return false
+		}
+		return p.room()
+	}
+	p.retireJobs(left)
+	for i := range p.view.IdempotencyExpired(forever) {
+		if i.Expiry > p.now {
+			p.wake(i.Expiry)
+			break
+		}
+		if now, ok := p.idempotency(i.Tenant, i.Key); !ok || now.Job != i.Job {
+			continue
+		}
+		if !left() {
+			return
+		}
+		p.forgetKey(i.Tenant, i.Key)
+	}
+	for w := range p.view.WorkersGoneBefore(forever) {
+		if due := w.GoneAt + p.lim.RetainMin; due > p.now {
+			p.wake(due)
+			break
+		}
+		if p.running(w.ID) > 0 {
+			continue // its runs are not settled yet
+		}
+		if !left() {
+			return
+		}
+		p.forgetWorker(w)
+	}
+}
+
+// retireJobs forgets ended jobs, the earliest first: those older than Retain, and beyond
+// RetainJobs those older than RetainMin.
+func (p *planner) retireJobs(left func() bool) {
+	for j := range p.view.EndedBefore(forever) {
+		keep := p.lim.Retain
+		if p.ended > p.lim.RetainJobs {
+			keep = min(p.lim.Retain, p.lim.RetainMin)
+		}
+		if due := j.Ended + keep; due > p.now {
+			p.wake(due)
+			return
+		}
+		if !left() {
+			return
+		}
+		p.forgetJob(j)
+	}
+	if p.ended > 0 {
+		p.wake(p.now + p.lim.Retain) // those that ended in this plan
+	}
+}
