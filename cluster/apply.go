@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"errors"
+
+	"github.com/hashicorp/raft"
+
+	"queen-rbee/fsm"
+)
+
+// raftLog is what the proposer needs of raft.
+type raftLog interface {
+	// commit proposes one entry and waits until raft has answered or leadership has ended,
+	// however long that takes.
+	commit(data []byte) (fsm.Outcome, fate, error)
+	// verify returns nil when this queen led at a moment after the call.
+	verify() error
+}
+
+// committer is the one place that tells refused, committed and unknown apart.
+type committer struct{ raft *raft.Raft }
+
+func (c committer) commit(data []byte) (fsm.Outcome, fate, error) {
+	f := c.raft.Apply(data, 0) // no time limit: raft's covers only the way into its channel
+	if err := f.Error(); err != nil {
+		return fsm.Outcome{}, fateOf(err), err
+	}
+	switch out := f.Response().(type) {
+	case fsm.Outcome:
+		return out, answered, nil
+	case error: // the entry is in the log, but this queen stops
+		return fsm.Outcome{}, unknown, out
+	}
+	return fsm.Outcome{}, unknown, errors.New("the entry had no outcome")
+}
+
+// fateOf says what became of an entry that raft did not commit in our sight. Only errors
+// raft gives before it stores an entry are refusals.
+func fateOf(err error) fate {
+	switch {
+	case err == nil:
+		return answered
+	case errors.Is(err, raft.ErrNotLeader),
+		errors.Is(err, raft.ErrLeadershipTransferInProgress),
+		errors.Is(err, raft.ErrEnqueueTimeout):
+		return refused
+	}
+	// Leadership lost, shutdown, a disk that failed, a restore: another leader may have it.
+	return unknown
+}
+
+func (c committer) verify() error { return c.raft.VerifyLeader().Error() }

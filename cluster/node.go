@@ -1,0 +1,276 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"queen-rbee/fsm"
+)
+
+// node is what a running queen has open.
+type node struct {
+	cfg     *Config
+	log     hclog.Logger
+	metrics *metrics
+	replica *replica
+	board   *board
+	duties  []Duty
+	fail    func(error)
+	opened  func(token string) // called once the data directory is open
+
+	dir       *dataDir
+	guard     *diskGuard
+	storage   *storage
+	transport *transport
+	gossip    *gossip
+	raftNet   *raft.NetworkTransport
+	raft      *raft.Raft
+	links     *links
+	forward   *forwarder
+	reign     reign
+	notify    chan bool     // raft's word on leadership
+	look      chan struct{} // look at the own membership again
+	join      bool          // must ask for membership
+
+	established atomic.Pointer[leadership]
+	observer    *raft.Observer
+	observed    chan raft.Observation
+}
+
+// open opens everything in the order in which each needs the one before: the lock, so that
+// nobody else writes; the disk; the port, whose number raft and gossip tell others; gossip;
+// raft last, since it speaks at once.
+func (n *node) open() (err error) {
+	defer func() {
+		if err != nil {
+			n.close(true)
+		}
+	}()
+	if n.dir, err = openDataDir(n.cfg); err != nil {
+		return err
+	}
+	n.opened(n.dir.token)
+	n.guard = newDiskGuard(n.cfg.Timings.DiskStall, n.cfg.Clock, n.fail)
+	if n.storage, err = openStorage(n.cfg.DataDir, n.dir.id.ClusterID != "", n.cfg.Segment, n.guard, n.log); err != nil {
+		return err
+	}
+	if n.transport, err = listen(n.cfg, n.dir.token, n.hello, n.log.Named("transport")); err != nil {
+		return err
+	}
+	if n.gossip, err = openGossip(n.cfg, n.dir.token, n.log.Named("gossip")); err != nil {
+		return err
+	}
+	n.links = newLinks(n.transport)
+	n.forward.links, n.forward.leader = n.links, n.established.Load
+	return n.openRaft()
+}
+
+// hello is how this queen presents itself to others.
+func (n *node) hello() hello {
+	return hello{name: n.cfg.Name, cluster: n.replica.view().Meta().ClusterID}
+}
+
+func (n *node) openRaft() error {
+	has, err := raft.HasExistingState(n.storage.logs, n.storage.stable, n.storage.snapshots)
+	if err != nil {
+		return damaged(n.cfg.DataDir, err)
+	}
+	if err := n.wayIn(has); err != nil {
+		return err
+	}
+	n.raftNet = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: streams{n.transport}, MaxPool: 3, Timeout: 10 * time.Second, Logger: n.log.Named("raft-net"),
+	})
+	c := n.raftConfig()
+	if !has && n.cfg.Bootstrap {
+		first := raft.Configuration{Servers: []raft.Server{{ID: c.LocalID, Address: raft.ServerAddress(n.transport.addr)}}}
+		if err := raft.BootstrapCluster(c, n.storage.logs, n.storage.stable, n.storage.snapshots, n.raftNet, first); err != nil {
+			return damaged(n.cfg.DataDir, err)
+		}
+	}
+	n.raft, err = raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snapshots, n.raftNet)
+	if err != nil {
+		return damaged(n.cfg.DataDir, err)
+	}
+	n.observed = make(chan raft.Observation, 64)
+	n.observer = raft.NewObserver(n.observed, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	n.raft.RegisterObserver(n.observer)
+	return nil
+}
+
+// wayIn decides how this queen becomes a member, by what its disk has.
+func (n *node) wayIn(hasState bool) error {
+	switch d := n.dir; {
+	case hasState:
+		return nil
+	case d.id.ClusterID != "":
+		return startError(nil, "the log of queen %s in %s is gone although it was a member of cluster %s: put it back, or remove this queen from the cluster, empty the directory and join again", d.id.Name, d.path, d.id.ClusterID)
+	case n.cfg.Bootstrap && len(n.cfg.Join) > 0:
+		return startError(nil, "--bootstrap starts a new cluster and --join enters one: give only one of them to a queen with an empty data directory")
+	case !n.cfg.Bootstrap && len(n.cfg.Join) == 0:
+		return startError(nil, "queen %s never became a member: give --join ADDR of any queen again", d.id.Name)
+	}
+	n.join = !n.cfg.Bootstrap
+	return nil
+}
+
+func (n *node) raftConfig() *raft.Config {
+	t := n.cfg.Timings
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.cfg.Name)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
+	c.CommitTimeout = t.Commit
+	c.MaxAppendEntries = 32 // entries are whole batches, some of many MiB
+	c.TrailingLogs, c.SnapshotThreshold = trailingLogs, snapshotEntries
+	c.NotifyCh = n.notify
+	c.NoLegacyTelemetry = true
+	c.Logger = n.log.Named("raft")
+	return c
+}
+
+// close closes what is open, in order: raft first, for it uses the rest; its connections
+// while it stops, for it may wait on one.
+func (n *node) close(abrupt bool) {
+	if n.gossip != nil {
+		n.gossip.close(abrupt)
+	}
+	var stopped raft.Future
+	if n.raft != nil {
+		n.raft.DeregisterObserver(n.observer)
+		stopped = n.raft.Shutdown()
+	} else if n.raftNet != nil {
+		_ = n.raftNet.Close()
+	}
+	if n.links != nil {
+		n.links.close()
+	}
+	if n.transport != nil {
+		n.transport.close()
+	}
+	if stopped != nil {
+		_ = stopped.Error()
+	}
+	if n.storage != nil {
+		n.storage.close()
+	}
+	if n.dir != nil {
+		n.dir.close()
+	}
+}
+
+// run runs every part until ctx ends.
+func (n *node) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	part := func(name string, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				n.fail(err)
+			}
+			n.log.Trace("part ended", "part", name)
+		})
+	}
+	part("disk guard", n.guard.run)
+	part("leader board", n.observe)
+	part("reign", func(ctx context.Context) error { return n.reign.watch(ctx, n.notify) })
+	part("leading", n.follow)
+	part("snapshots", n.snapshotByBytes)
+	part("gossip", func(ctx context.Context) error { return n.gossip.run(ctx, n.gossipAddrs) })
+	part("membership", n.enter)
+	wg.Wait()
+}
+
+// observe keeps the board in step with raft's word on who leads.
+func (n *node) observe(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond) // observations may be dropped
+	defer tick.Stop()
+	for {
+		addr, id := n.raft.LeaderWithID()
+		n.board.set(string(id), string(addr))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.observed:
+		case <-tick.C:
+		}
+	}
+}
+
+// snapshotByBytes takes a snapshot when enough was logged: raft counts only entries.
+func (n *node) snapshotByBytes(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.storage.logs.enough:
+		}
+		if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			n.log.Warn("a snapshot was not taken", "why", err)
+		}
+	}
+}
+
+// enter joins when it must, and makes this start known.
+func (n *node) enter(ctx context.Context) error {
+	switch {
+	case n.join:
+		if err := n.joinCluster(ctx); err != nil {
+			return err
+		}
+	case len(n.cfg.Join) > 0 && n.dir.id.ClusterID != "":
+		if err := n.checkJoin(ctx); err != nil {
+			return err
+		}
+	}
+	return n.announce(ctx)
+}
+
+// gossipAddrs are where the other members gossip.
+func (n *node) gossipAddrs() []string {
+	var addrs []string
+	for q := range n.replica.view().Queens() {
+		if q.ID != n.cfg.Name && q.Gossip != "" {
+			addrs = append(addrs, q.Gossip)
+		}
+	}
+	return addrs
+}
+
+// stepDown hands leadership on, so that the others need not wait for a timeout.
+func (n *node) stepDown() {
+	voters := 0
+	for _, s := range n.servers() {
+		if s.Suffrage == raft.Voter {
+			voters++
+		}
+	}
+	if n.raft.State() != raft.Leader || voters < 2 {
+		return
+	}
+	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		n.log.Warn("leadership was not handed on", "why", err)
+	}
+}
+
+// caughtUp returns once the View holds all that was committed before this start.
+func (n *node) caughtUp(ctx context.Context) (*fsm.View, bool) {
+	for {
+		tryCtx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		v, err := n.strong(tryCtx)
+		cancel()
+		if err == nil && !v.Meta().Epoch.IsZero() {
+			return v, true
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return nil, false
+		}
+	}
+}

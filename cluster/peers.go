@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"queen-rbee/fsm"
+)
+
+// Methods any queen answers for another.
+const (
+	peerStatus = "peer.status"
+	peerLook   = "peer.look"
+)
+
+// report is a queen's word on itself.
+type report struct {
+	ID         string `json:"id"`
+	Boot       string `json:"boot"`
+	LogIndex   uint64 `json:"log_index"` // raft's, of the last entry applied
+	Applied    uint64 `json:"applied"`   // batch index
+	Leader     string `json:"leader"`
+	LeaderAddr string `json:"leader_addr"`
+}
+
+func (n *node) peerMethods() map[string]peerHandler {
+	return map[string]peerHandler{
+		peerStatus: func(context.Context, []byte) ([]byte, error) {
+			at := n.board.read()
+			return json.Marshal(report{ID: n.cfg.Name, Boot: n.cfg.Boot, LogIndex: n.raft.AppliedIndex(),
+				Applied: n.replica.view().Meta().Index, Leader: at.id, LeaderAddr: at.addr})
+		},
+		// look: something changed about this queen's membership; it asks the leader anew.
+		peerLook: func(context.Context, []byte) ([]byte, error) {
+			select {
+			case n.look <- struct{}{}:
+			default:
+			}
+			return nil, nil
+		},
+	}
+}
+
+// askPeer calls a method of a queen, leader or not.
+func (n *node) askPeer(ctx context.Context, addr, method string, body []byte) ([]byte, error) {
+	l, err := n.links.get(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	r, fate := l.call(ctx, wireCall{Method: method, Body: body})
+	switch {
+	case fate != answered:
+		return nil, errNoLeader("queen at " + addr + " did not answer")
+	case r.Err != nil:
+		return nil, r.Err
+	}
+	return r.Body, nil
+}
+
+// askAll asks queens for their reports at once, for at most answerTimeout; nil for those
+// that do not answer.
+func (n *node) askAll(ctx context.Context, addrs []string) []*report {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	reports := make([]*report, len(addrs))
+	var wg sync.WaitGroup
+	for i, a := range addrs {
+		wg.Go(func() {
+			body, err := n.askPeer(ctx, a, peerStatus, nil)
+			var r report
+			if err == nil && json.Unmarshal(body, &r) == nil {
+				reports[i] = &r
+			}
+		})
+	}
+	wg.Wait()
+	return reports
+}
+
+// announce tells the leader of this start until it is known, and again whenever another
+// queen says to look or no leader has been known for a while. It ends the queen when the
+// leader says that it is no member.
+func (n *node) announce(ctx context.Context) error {
+	again := time.NewTicker(5 * time.Second)
+	defer again.Stop()
+	for {
+		n.announceOnce(ctx)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.look:
+				waiting = false
+			case <-again.C:
+				waiting = n.board.read().id != ""
+			}
+		}
+	}
+}
+
+func (n *node) announceOnce(ctx context.Context) {
+	body, _ := json.Marshal(n.joinRequest(n.replica.view().Meta().ClusterID)) // plain fields
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		tryCtx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		_, err := n.forward.send(tryCtx, wireCall{Method: methodAnnounce, Body: body}, true)
+		if err != nil && n.board.read().id == "" {
+			err = n.announceRoundabout(tryCtx, body, err)
+		}
+		cancel()
+		switch code := asError(err).Code; {
+		case err == nil:
+			return
+		case code == fsm.CodeConflict || code == fsm.CodeInvalid:
+			n.fail(startError(err, "the leader does not accept this queen: %s", asError(err).Message))
+			return
+		}
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// announceRoundabout looks for the leader among all known queens: one that comes back under
+// another address is not found by the leader, and so does not know it.
+func (n *node) announceRoundabout(ctx context.Context, body []byte, err error) error {
+	for _, r := range n.askAll(ctx, n.otherAddrs()) {
+		if r == nil || r.LeaderAddr == "" || r.Leader == n.cfg.Name {
+			continue
+		}
+		_, err = n.askPeer(ctx, r.LeaderAddr, methodAnnounce, body)
+		return err
+	}
+	return err
+}
+
+// otherAddrs are the raft addresses of the other members.
+func (n *node) otherAddrs() []string {
+	var addrs []string
+	for _, s := range n.servers() {
+		if string(s.ID) != n.cfg.Name {
+			addrs = append(addrs, string(s.Address))
+		}
+	}
+	return addrs
+}
