@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// pipeDown keeps one blocking query for the desired state at a queen.
+type pipeDown struct {
+	queens *queens
+	call   *caller
+	table  *table
+	logger hclog.Logger
+
+	mu        sync.Mutex
+	strong    bool // the next query goes to the leader
+	interrupt context.CancelFunc
+}
+
+// errInterrupted: the query was broken off because both pipes move, or the leader is to be asked.
+var errInterrupted = errors.New("query broken off")
+
+// hotLoop is the pause after an answer that brought nothing, so that a queen that answers a
+// blocking query at once cannot make the hive spin.
+const hotLoop = 100 * time.Millisecond
+
+// askLeader breaks off the query and asks the leader at once.
+func (p *pipeDown) askLeader() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.strong = true
+	if p.interrupt != nil {
+		p.interrupt()
+	}
+}
+
+// run asks and acts until ctx ends or the hive must register anew. The first answer is a
+// strong read, made from the beginning.
+func (p *pipeDown) run(ctx context.Context, epoch string) error {
+	pause := newPace(len(p.queens.urls))
+	p.mu.Lock()
+	p.strong = true
+	p.mu.Unlock()
+	for first := true; ; {
+		began := time.Now()
+		acted, err := p.once(ctx, epoch, first)
+		wait := time.Duration(0)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errInterrupted):
+		case err != nil && judge(err) == unknownHere:
+			p.logger.Warn("the cluster does not know this hive: registering anew", "error", err)
+			return errAnew
+		case err != nil:
+			wait = max(pause.failed(judge(err)), time.Millisecond)
+		case acted:
+			first = false
+			pause.ok()
+		case time.Since(began) < hotLoop:
+			wait = hotLoop
+		}
+		if !sleep(ctx, wait) {
+			return ctx.Err()
+		}
+	}
+}
+
+// once asks one question and acts on its answer; false when the answer says nothing new.
+func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, error) {
+	queen, here := p.queens.current()
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(here, cancel)()
+	p.mu.Lock()
+	strong := p.strong
+	p.interrupt = cancel
+	p.mu.Unlock()
+	index := uint64(0)
+	if !first {
+		index = p.table.acted()
+	}
+	d, err := p.call.desired(asking, queen, index, strong)
+	if err != nil {
+		if asking.Err() != nil {
+			return false, errInterrupted
+		}
+		if judge(err) == unreachable || judge(err) == refused {
+			p.logger.Warn("cannot read what is desired here", "queen", queen, "error", explain(err))
+			p.queens.fail(queen)
+		}
+		return false, err
+	}
+	if strong {
+		p.mu.Lock()
+		p.strong = false
+		p.mu.Unlock()
+	}
+	if d.Epoch != epoch {
+		p.logger.Warn("answer of another epoch ignored", "queen", queen, "epoch", d.Epoch)
+		p.queens.fail(queen)
+		return false, nil
+	}
+	return p.table.apply(d), nil
+}

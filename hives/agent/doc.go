@@ -1,0 +1,37 @@
+// Package agent is the daemon on a GPU machine: it makes a hive be what the queens' state says.
+//
+// # How it works
+//
+//   - session.go registers the hive at a queen and then runs the two pipes until the hive has
+//     to register anew: desired.go (down: what should be here) and heartbeat.go (up: what is).
+//     queens.go knows which queen both pipes use; call.go speaks to it.
+//   - table.go is what should be and what is: runs, workers, and the (epoch, index) of the
+//     newest desired answer acted on. apply.go holds it against an answer, doorbell.go decides
+//     what may start early, report.go makes the heartbeat of it.
+//   - worker.go supervises one engine process, slots.go is its FIFO semaphore.
+//   - run.go is one run from its body to its terminal record; client.go counts its clients.
+//   - server.go, gateway.go and reading.go are what queens see over HTTP.
+//   - state.go, lock.go, leftovers.go: what survives a restart, and what must not.
+//
+// # Promises
+//
+//   - Nothing is started before the first strong desired answer of a session, nothing of
+//     another epoch or incarnation ever, nothing older than the newest answer acted on.
+//   - A run makes one terminal record. It is repeated in every heartbeat until an answer at or
+//     above the run's own index does not list the run.
+//   - Runs inside an engine never exceed its slots: a slot is given on only when the engine
+//     client of the run before has returned.
+//   - No engine process outlives the agent unknown: an orderly stop ends them, and a start ends
+//     what a killed agent left, before anything else.
+//   - Of two agents with one hive id the older one stops with ErrSuperseded.
+//
+// # Concurrency
+//
+// One mutex guards the table; a run and a worker's slots have one each, taken after it, never
+// before. Each live run and each worker has one goroutine; Run waits for all of them.
+//
+// # To add
+//
+// A thing a heartbeat says: hives.Heartbeat, report.go. A kind of desired record: hives.Desired,
+// apply.go, and its doorbell in doorbell.go and server.go. A route: the table in server.go.
+package agent

@@ -1,0 +1,97 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"queen-rbee/hives"
+)
+
+// ErrSuperseded ends an agent when a newer one runs under its hive's id.
+var ErrSuperseded = errors.New("a newer agent has registered under this hive's id; this one stops so that both do not fight: give each machine an --id of its own")
+
+// errAnew ends a session whose hive has to register anew.
+var errAnew = errors.New("register anew")
+
+// session keeps the hive registered: one after the other, each with both pipes open.
+type session struct {
+	queens *queens
+	call   *caller
+	table  *table
+	down   *pipeDown
+	up     *pipeUp
+	about  func(context.Context) hives.Registration
+	logger hclog.Logger
+}
+
+// run blocks until ctx ends (nil) or a newer agent has this hive's id (ErrSuperseded).
+func (s *session) run(ctx context.Context) error {
+	pause := newPace(len(s.queens.urls))
+	for ctx.Err() == nil {
+		reg, err := s.register(ctx, pause)
+		if err != nil {
+			return nil // only ctx ends it
+		}
+		s.table.adopt(reg.Epoch, reg.Incarnation)
+		s.up.interval(reg.IntervalMillis)
+		began := time.Now()
+		g, pipes := errgroup.WithContext(ctx)
+		g.Go(func() error { return s.up.run(pipes, reg.Epoch) })
+		g.Go(func() error { return s.down.run(pipes, reg.Epoch) })
+		err = g.Wait()
+		if err != nil && !errors.Is(err, errAnew) {
+			return err
+		}
+		// A cluster that forgets the hive as fast as it registers must not be flooded.
+		if time.Since(began) < time.Second && !sleep(ctx, time.Second) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// register tells one queen after the other of this start until one takes it.
+func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, error) {
+	for {
+		queen, _ := s.queens.current()
+		reg, err := s.call.register(ctx, queen, s.about(ctx))
+		if err == nil {
+			pause.ok()
+			s.logger.Info("registered", "queen", queen, "epoch", reg.Epoch, "incarnation", reg.Incarnation)
+			return reg, nil
+		}
+		if ctx.Err() != nil {
+			return reg, ctx.Err()
+		}
+		v := judge(err)
+		if v == unknownHere {
+			v = refused // what answers 404 here is no queen
+		}
+		wait := pause.failed(v)
+		s.logger.Error("cannot register", "queen", queen, "error", explain(err), "again_in", wait)
+		s.queens.fail(queen)
+		if !sleep(ctx, wait) {
+			return reg, ctx.Err()
+		}
+	}
+}
+
+// explain adds what a person can do about a refusal.
+func explain(err error) error {
+	e, ok := errors.AsType[*queenError](err)
+	if !ok {
+		return err
+	}
+	switch e.Status {
+	case 401, 403:
+		return fmt.Errorf("%w (is --token the hive token of this cluster?)", err)
+	case 404:
+		return fmt.Errorf("%w (is --queen the URL of a queen?)", err)
+	}
+	return err
+}

@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// savedState is the state file: what a start of the agent must know of the one before.
+type savedState struct {
+	Version   int            `json:"version"`
+	Epoch     string         `json:"epoch"`
+	Index     uint64         `json:"index"` // of the newest desired answer acted on
+	Processes []savedProcess `json:"processes"`
+}
+
+// savedProcess is an engine process, exactly: a pid alone may have been given to another.
+type savedProcess struct {
+	Worker     string `json:"worker"`
+	PID        int    `json:"pid"`
+	StartTicks uint64 `json:"start_ticks"`
+}
+
+const (
+	stateVersion = 1
+	maxState     = 1 << 20
+	// saveEvery bounds how often the state is written for its index alone: a restart reads its
+	// first answer strongly anyway. A change of processes is written at once.
+	saveEvery = time.Second
+)
+
+func statePath(dir string) string { return filepath.Join(dir, "agent.json") }
+
+// loadState reads the state file; none is a first start.
+func loadState(dir string) (savedState, error) {
+	path := statePath(dir)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return savedState{Version: stateVersion}, nil
+	}
+	if err != nil {
+		return savedState{}, fmt.Errorf("state file: %w", err)
+	}
+	if info.Size() > maxState {
+		return savedState{}, fmt.Errorf("state file %s has %d bytes and is none of ours: move it away and start again", path, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return savedState{}, fmt.Errorf("state file: %w", err)
+	}
+	var s savedState
+	if err := json.Unmarshal(data, &s); err != nil {
+		return savedState{}, fmt.Errorf("state file %s is damaged (%w): see that no engine of this hive runs any more, remove the file and start again", path, err)
+	}
+	if s.Version != stateVersion {
+		return savedState{}, fmt.Errorf("state file %s is of version %d, this agent reads version %d: use the agent that wrote it, or remove the file", path, s.Version, stateVersion)
+	}
+	return s, nil
+}
+
+// saveState replaces the state file; it is whole at every instant.
+func saveState(dir string, s savedState) error {
+	s.Version = stateVersion
+	slices.SortFunc(s.Processes, func(a, b savedProcess) int { return cmp.Compare(a.Worker, b.Worker) })
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	tmp := statePath(dir) + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(data, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp, statePath(dir))
+}
+
+// keeper writes the state file in the background: note what is true now, it is on disk soon.
+type keeper struct {
+	dir    string
+	logger hclog.Logger
+	bell   chan struct{}
+
+	mu     sync.Mutex
+	now    savedState
+	urgent bool
+}
+
+func newKeeper(dir string, s savedState, logger hclog.Logger) *keeper {
+	return &keeper{dir: dir, logger: logger, bell: make(chan struct{}, 1), now: s}
+}
+
+// acted notes the newest desired answer acted on.
+func (k *keeper) acted(epoch string, index uint64) {
+	k.mu.Lock()
+	k.now.Epoch, k.now.Index = epoch, index
+	k.mu.Unlock()
+	ring(k.bell)
+}
+
+// process notes the process a worker has now; pid 0 for none.
+func (k *keeper) process(p savedProcess) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at := slices.IndexFunc(k.now.Processes, func(o savedProcess) bool { return o.Worker == p.Worker })
+	switch {
+	case at >= 0 && k.now.Processes[at] == p, at < 0 && p.PID == 0:
+		return
+	case p.PID == 0:
+		k.now.Processes = slices.Delete(k.now.Processes, at, at+1)
+	case at >= 0:
+		k.now.Processes[at] = p
+	default:
+		k.now.Processes = append(k.now.Processes, p)
+	}
+	k.urgent = true
+	ring(k.bell)
+}
+
+// run writes until ctx ends, and once more then.
+func (k *keeper) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-k.bell:
+			k.pause(ctx)
+			k.save()
+		}
+	}
+	k.save()
+}
+
+// pause lets changes of the index gather.
+func (k *keeper) pause(ctx context.Context) {
+	t := time.NewTimer(saveEvery)
+	defer t.Stop()
+	for {
+		k.mu.Lock()
+		urgent := k.urgent
+		k.mu.Unlock()
+		if urgent {
+			return
+		}
+		select {
+		case <-k.bell:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (k *keeper) save() {
+	k.mu.Lock()
+	s := k.now
+	s.Processes = slices.Clone(s.Processes)
+	k.urgent = false
+	k.mu.Unlock()
+	if err := saveState(k.dir, s); err != nil {
+		k.logger.Error("state file cannot be written", "error", err)
+	}
+}
+
+// ring makes a doorbell channel of size 1 ready, if it is not.
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"queen-rbee/hives"
+	"queen-rbee/hives/engine"
+)
+
+const (
+	// fetchAfter is how long a listed run waits for a doorbell to bring its body.
+	fetchAfter = 200 * time.Millisecond
+	// fetchFor is how long the body is asked of queens before the run is given up.
+	fetchFor = time.Minute
+	// busyFor is how long an engine may say that it takes nothing now, though it has a slot.
+	busyFor  = 10 * time.Second
+	busyStep = 50 * time.Millisecond
+)
+
+// work is the run's life up to its end.
+func (r *run) work() (engine.Result, error) {
+	body, err := r.awaitBody()
+	if err != nil {
+		return engine.Result{}, err
+	}
+	if err := r.openLog(body); err != nil {
+		return engine.Result{}, err
+	}
+	if err := r.worker.slots.acquire(r.ctx); err != nil {
+		return engine.Result{}, err
+	}
+	// Given on only now that the engine client has returned: its connection is closed.
+	defer r.worker.slots.release()
+	if err := r.log.Start(); err != nil {
+		return engine.Result{}, err
+	}
+	began := time.Now()
+	for step := busyStep; ; step = min(2*step, time.Second) {
+		result, err := r.generate(body)
+		if hives.CodeOf(err) != engine.CodeEngineBusy {
+			return result, err
+		}
+		if time.Since(began) > busyFor {
+			return result, hives.Errorf(hives.CodeEngineError, "the engine took no request for %v although it had a free slot: %s", busyFor, coded(err).Message)
+		}
+		if !sleep(r.ctx, step) {
+			return result, context.Cause(r.ctx)
+		}
+	}
+}
+
+// awaitBody waits for a doorbell's body, and asks queens when none comes.
+func (r *run) awaitBody() ([]byte, error) {
+	t := time.NewTimer(fetchAfter)
+	defer t.Stop()
+	select {
+	case <-r.offered.Done():
+	case <-t.C:
+	case <-r.ctx.Done():
+	}
+	began := time.Now()
+	for {
+		r.mu.Lock()
+		body := r.body
+		r.mu.Unlock()
+		if r.ctx.Err() != nil {
+			return nil, context.Cause(r.ctx)
+		}
+		if body != nil {
+			return body, nil
+		}
+		err := r.fetchBody()
+		if err == nil {
+			continue
+		}
+		if time.Since(began) > fetchFor {
+			return nil, hives.Errorf(hives.CodeWorkerGone, "no queen gave the request's body within %v: %v", fetchFor, err)
+		}
+	}
+}
+
+// fetchBody asks a queen once, and waits a little when that fails. A doorbell breaks it off.
+func (r *run) fetchBody() error {
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	defer context.AfterFunc(r.offered, cancel)()
+	body, err := r.env.fetch(ctx, r.key.job)
+	if err == nil && len(body) == 0 {
+		err = errors.New("the body is empty")
+	}
+	if err == nil {
+		r.offer(body)
+		return nil
+	}
+	if ctx.Err() == nil {
+		r.env.logger.Warn("body of a run cannot be fetched", "job", r.key.job, "error", err)
+		sleep(ctx, time.Second)
+	}
+	return err
+}
+
+// generate makes one request to the engine and keeps what it says.
+func (r *run) generate(body []byte) (engine.Result, error) {
+	generation, alive := r.worker.sup.Generation()
+	s := r.worker.sup.State()
+	if s.Generation != generation || s.State != hives.WorkerReady {
+		return engine.Result{}, errDied()
+	}
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(alive, func() { cancel(context.Cause(alive)) })()
+	o := engine.StreamOptions{Key: s.Key, FirstToken: r.env.first, InterToken: r.env.inter,
+		OnBytes: func() { r.worker.sup.Alive(generation) }}
+	return r.env.stream(ctx, s.BaseURL, r.rec.Path, body, o, func(c engine.Chunk) error {
+		if c.Content && r.ttft == 0 {
+			r.ttft = max(time.Since(r.accepted), time.Millisecond)
+		}
+		return r.log.Append(c.Raw, c.Content, c.Text, c.Closes)
+	})
+}
+
+// coded makes any error one with a code.
+func coded(err error) *hives.Error {
+	if e, ok := errors.AsType[*hives.Error](err); ok {
+		return e
+	}
+	return hives.Errorf(hives.CodeEngineError, "%v", err)
+}

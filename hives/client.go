@@ -1,0 +1,130 @@
+package hives
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Client speaks to the gateways of hives for a queen. It is safe for concurrent use.
+type Client struct {
+	http  *http.Client
+	token func() string
+}
+
+// maxProblem bounds the body of an error answer.
+const maxProblem = 64 << 10
+
+// NewClient makes a client that presents the hive token, which may be known only later.
+// Dial may be nil.
+func NewClient(token func() string, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *Client {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 2 * time.Second}).DialContext
+	}
+	// A hive never redirects: a prompt must not follow one anywhere.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{token: token, http: &http.Client{CheckRedirect: stay, Transport: &http.Transport{
+		DialContext:            dial,
+		MaxIdleConnsPerHost:    1024,
+		MaxIdleConns:           0,
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		DisableCompression:     true,
+		ResponseHeaderTimeout:  15 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+	}}}
+}
+
+// Close drops the kept connections. Open streams go on.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// WorkerURL is where a worker of a hive is reached.
+func WorkerURL(hiveURL, worker string) string { return hiveURL + "/w/" + url.PathEscape(worker) }
+
+// Execute rings the doorbell of a run and reads it. The caller closes the stream. An answer
+// other than 200 is an *Error with the hive's code; a connection that fails is any other
+// error and may be tried again.
+func (c *Client) Execute(ctx context.Context, workerURL string, e Execute) (*Stream, error) {
+	resp, err := c.post(ctx, workerURL+"/v1/execute", e) //nolint:bodyclose // the stream closes it
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, problem(resp)
+	}
+	return NewStream(resp.Body), nil
+}
+
+// Start rings the doorbell of a run without reading it.
+func (c *Client) Start(ctx context.Context, workerURL string, e Execute) error {
+	e.Follow = false
+	return c.send(ctx, workerURL+"/v1/execute", e)
+}
+
+// Leave tells the hive that a client of the run has gone.
+func (c *Client) Leave(ctx context.Context, workerURL, job string, l Leave) error {
+	return c.send(ctx, workerURL+"/v1/execute/"+url.PathEscape(job)+"/leave", l)
+}
+
+// send posts and wants no more than a 2xx.
+func (c *Client) send(ctx context.Context, target string, body any) error {
+	resp, err := c.post(ctx, target, body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		return problem(resp)
+	}
+	_ = resp.Body.Close()
+	return nil
+}
+
+func (c *Client) post(ctx context.Context, target string, body any) (*http.Response, error) {
+	var data bytes.Buffer
+	enc := json.NewEncoder(&data)
+	enc.SetEscapeHTML(false) // a request's body inside goes through as it came
+	if err := enc.Encode(body); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, &data)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.token())
+	return c.http.Do(req)
+}
+
+// problem turns an error answer back into the Error it was made of.
+func problem(resp *http.Response) error {
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return err
+	}
+	var p struct{ Code, Detail, Title string }
+	if err := json.Unmarshal(data, &p); err != nil || p.Code == "" {
+		return fmt.Errorf("hive answered %s", resp.Status)
+	}
+	if p.Detail == "" {
+		p.Detail = p.Title
+	}
+	return &Error{Code: p.Code, Message: p.Detail}
+}
+
+// CodeOf gives the code of an *Error anywhere in err's chain, or "".
+func CodeOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}

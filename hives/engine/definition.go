@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"regexp"
+	"time"
+)
+
+// Defaults of a definition.
+const (
+	DefaultHealth       = "/health"
+	DefaultHealthStatus = 200
+	DefaultStartTimeout = 5 * time.Minute
+	DefaultStopGrace    = 10 * time.Second
+	DefaultSlots        = 4
+)
+
+// BuiltinName is the engine of our own rbee-worker, BuiltinModel the model it serves.
+const (
+	BuiltinName  = "builtin"
+	BuiltinModel = "builtin/markov"
+)
+
+var (
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	refPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}$`)
+)
+
+// Definition is how to start workers of one engine. Values are taken as they are: make it with
+// Spec.Definition or Builtin, or call Validate. It is not changed after that.
+type Definition struct {
+	Name string
+	// Command is the argument vector, each element a text/template over Vars. No shell sees it.
+	Command []string
+	// Env is added to the agent's environment (without the agent's own RBEE_ variables); values
+	// are templates like Command's.
+	Env map[string]string
+	// Dir is the working directory; empty for the agent's own.
+	Dir string
+	// Health is the path that answers HealthStatus when the model is loaded.
+	Health       string
+	HealthStatus int
+	// StartTimeout bounds spawning to ready, StopGrace SIGTERM to SIGKILL.
+	StartTimeout time.Duration
+	StopGrace    time.Duration
+	// Models are what this engine serves on this hive, sorted by Ref.
+	Models []Model
+}
+
+// Model is one model as an engine on this hive serves it.
+type Model struct {
+	Ref       string
+	Path      string // file or directory handed to the engine; empty if it needs none
+	VRAMBytes int64  // memory a worker of it takes on its device
+	Slots     int    // concurrent runs a worker of it holds
+	Context   int    // tokens per slot, 0 when unknown
+}
+
+// Vars are the fields a command template may use.
+type Vars struct {
+	Model     string            // the model's ref
+	ModelPath string            // Model.Path
+	Port      int               // loopback port picked for this start
+	Addr      string            // 127.0.0.1:Port
+	Slots     int               // concurrent runs
+	Context   int               // tokens per slot
+	Device    string            // device id
+	Key       string            // API key made for this start
+	Args      map[string]string // the desired worker's args
+}

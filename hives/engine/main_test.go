@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// envTestEngine makes this test binary play an engine: a real process that is started, asked
+// and killed like any other.
+const envTestEngine = "TEST_ENGINE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envTestEngine) != "" {
+		os.Exit(testEngine(os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// testEngine serves /health and /props on -addr. Its flags say what is wrong with it.
+func testEngine(args []string) int {
+	fs := flag.NewFlagSet("engine", flag.ExitOnError)
+	addr := fs.String("addr", "", "")
+	say := fs.String("say", "", "a line for the log")
+	exit := fs.Int("exit", -1, "exit at once")
+	once := fs.String("fail-once", "", "exit at once when this file is not there, and make it")
+	loading := fs.String("loading-until", "", "503 until this file is there")
+	slots := fs.Int("slots", 0, "total_slots in /props")
+	key := fs.String("key", "", "wanted by /props")
+	deaf := fs.Bool("deaf", false, "ignore SIGTERM")
+	child := fs.String("child", "", "start a child that does nothing: group, or session for one of its own")
+	idle := fs.Bool("idle", false, "only live")
+	_ = fs.Parse(args)
+	if *say != "" {
+		fmt.Println(*say)
+	}
+	if *exit >= 0 {
+		return *exit
+	}
+	if *once != "" {
+		if _, err := os.Stat(*once); err != nil {
+			_ = os.WriteFile(*once, nil, 0o600)
+			return 9
+		}
+	}
+	if *deaf {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	if *child != "" {
+		cmd := exec.Command(os.Args[0], "-idle", "-deaf")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // holds the pipe
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: *child == "session"}
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Printf("child %d\n", cmd.Process.Pid)
+	}
+	if *idle {
+		fmt.Println("idle")
+		<-time.After(time.Minute) // never outlives a broken test for long
+		return 0
+	}
+	return serveTestEngine(*addr, *loading, *key, *slots)
+}
+
+func serveTestEngine(addr, loading, key string, slots int) int {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := os.Stat(loading); loading != "" && err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"error":{"message":"Loading model","type":"unavailable_error","code":503}}`)
+		}
+	})
+	mux.HandleFunc("/props", func(w http.ResponseWriter, r *http.Request) {
+		if key != "" && r.Header.Get("Authorization") != "Bearer "+key {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintf(w, `{"total_slots":%d}`, slots)
+	})
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	time.AfterFunc(time.Minute, func() { os.Exit(7) })
+	fmt.Println(http.Serve(l, mux))
+	return 1
+}
+
+// definition returns a valid definition of the test engine with more arguments.
+func definition(args ...string) Definition {
+	return Definition{
+		Name: "test", Command: append([]string{literal(os.Args[0]), "-addr", "{{.Addr}}"}, args...),
+		Env: map[string]string{envTestEngine: "1"}, Health: DefaultHealth, HealthStatus: DefaultHealthStatus,
+		StartTimeout: 20 * time.Second, StopGrace: 10 * time.Second,
+		Models: []Model{{Ref: "m", Path: "/m", Slots: 4}},
+	}
+}
+
+// eventually asks a condition of real processes until it holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func lines(s ...string) string { return strings.Join(s, "\n") }

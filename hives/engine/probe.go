@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	maxProbeBody = 1 << 20
+	propsTimeout = 2 * time.Second
+)
+
+// probe asks one process whether it is healthy. A connection of its own for each question: a
+// healthy engine may be late on a connection that queues behind a stream.
+type probe struct {
+	base, path string
+	status     int // that says healthy
+	key        string
+	timing     timing
+	patience   time.Duration // for one answer, once it was healthy
+}
+
+// probed is the answer to one question.
+type probed struct {
+	ok    bool
+	why   string // it is not ok
+	slots int    // the engine's own count, with the first ok; 0 when it does not say
+}
+
+// run asks until ctx ends, one question at a time, and passes every answer to out.
+func (p *probe) run(ctx context.Context, out chan<- probed) {
+	wait, every, patience := p.timing.firstProbe, p.timing.loadingProbe, p.timing.loadingPatience
+	loaded := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		answer := p.ask(ctx, patience)
+		if answer.ok && !loaded {
+			loaded = true
+			every, patience = p.timing.readyProbe, p.patience
+			answer.slots = p.slots(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case out <- answer:
+		}
+		wait = every
+	}
+}
+
+func (p *probe) ask(ctx context.Context, patience time.Duration) probed {
+	status, body, err := p.get(ctx, p.path, patience)
+	switch {
+	case err != nil:
+		return probed{why: err.Error()}
+	case status != p.status:
+		return probed{why: fmt.Sprintf("%s answered %d: %s", p.path, status, parseFault(body).message)}
+	}
+	return probed{ok: true}
+}
+
+// slots reads how many runs the engine really holds at once from llama-server's /props.
+func (p *probe) slots(ctx context.Context) int {
+	status, body, err := p.get(ctx, "/props", propsTimeout)
+	var props struct {
+		TotalSlots int `json:"total_slots"`
+	}
+	if err != nil || status != http.StatusOK || json.Unmarshal(body, &props) != nil {
+		return 0
+	}
+	return max(0, props.TotalSlots)
+}
+
+func (p *probe) get(ctx context.Context, path string, patience time.Duration) (int, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+p.key)
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProbeBody))
+	return resp.StatusCode, body, err
+}

@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"queen-rbee/hives"
+)
+
+// verdict is why a process is over, or must be.
+type verdict struct {
+	stop   bool   // it is no longer desired
+	why    string // otherwise
+	killed bool   // not its own end
+}
+
+// Run starts the process, keeps it alive, and blocks until the worker has failed or ctx has
+// ended. When ctx ends the process is stopped in order: SIGTERM to its group, StopGrace,
+// SIGKILL. No process of the worker is left when it returns, unless one outlives SIGKILL,
+// which is said in the error. It returns nil when stopped and a *hives.Error worker_gone when
+// failed; call it once.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.log.start(); err != nil {
+		w.logger.Warn("no log file: keeping only the last lines of the engine", "error", err)
+	}
+	defer func() { _ = w.log.close() }() // the file is for people; its last lines are in memory
+	budget := restarts{limit: max(0, w.options.Restarts), window: w.options.RestartWindow, first: w.timing.backoff}
+	for ctx.Err() == nil {
+		over, err := w.once(ctx)
+		if err != nil || over.stop {
+			return err
+		}
+		wait, ok := budget.next(time.Now())
+		if !ok {
+			text := over.why
+			if budget.limit > 0 {
+				text = fmt.Sprintf("%s; given up after %d restarts in %v", over.why, budget.limit, budget.window)
+			}
+			return w.fail(gaveUp, w.withLog(text))
+		}
+		w.logger.Warn("engine will be started again", "reason", over.why, "in", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	w.move(ended, func(s *Snapshot) { s.Error = "" })
+	return nil
+}
+
+// once runs one process from its start to its end. An error is the end of the worker.
+func (w *Worker) once(ctx context.Context) (verdict, error) {
+	port, err := ports.take()
+	if err != nil {
+		return w.didNotStart(err), nil
+	}
+	defer ports.giveBack(port)
+	key := newKey()
+	p, err := w.spawn(port, key)
+	if err != nil {
+		return w.didNotStart(err), nil
+	}
+	g := newGeneration(w.generation.Load().number + 1)
+	w.generation.Store(g)
+	w.move(started, func(s *Snapshot) {
+		*s = Snapshot{State: s.State, Generation: g.number, Port: port, BaseURL: fmt.Sprintf("http://%s:%d", loopback, port),
+			Key: key, PID: p.pid, StartTicks: p.ticks, Error: s.Error}
+	})
+	over := w.watch(ctx, p, g, w.probe(key))
+	return w.finish(p, g, over)
+}
+
+func (w *Worker) spawn(port int, key string) (*process, error) {
+	argv, env, err := w.command(w.vars(port, key))
+	if err != nil {
+		return nil, err
+	}
+	w.log.note("%s starting %s", time.Now().UTC().Format(time.RFC3339), argv[0])
+	p, err := startProcess(argv, env, w.launch.Definition.Dir, w.log, w.timing.waitDelay)
+	if err != nil {
+		return nil, fmt.Errorf("engine %s: %w", w.launch.Definition.Name, err)
+	}
+	w.logger.Info("engine started", "engine", w.launch.Definition.Name, "pid", p.pid, "port", port)
+	return p, nil
+}
+
+func (w *Worker) didNotStart(err error) verdict {
+	w.lost(err.Error())
+	return verdict{why: err.Error()}
+}
+
+func (w *Worker) probe(key string) *probe {
+	d := w.launch.Definition
+	return &probe{base: w.State().BaseURL, path: d.Health, status: d.HealthStatus, key: key,
+		timing: w.timing, patience: w.options.HangTimeout}
+}
+
+// watch follows a living process until it is over or must be. It is the loop that owns the
+// worker's state; the probe beside it only asks and tells.
+func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe) verdict {
+	d := w.launch.Definition
+	asking, stop := context.WithCancel(ctx)
+	answers, over := make(chan probed), make(chan struct{})
+	go func() { defer close(over); pr.run(asking, answers) }()
+	defer func() { stop(); <-over }()
+
+	start := time.NewTimer(d.StartTimeout)
+	defer start.Stop()
+	hang := newHang(w.options.HangTimeout)
+	defer hang.timer.Stop()
+	last := "no answer to a probe yet"
+	for {
+		select {
+		case <-ctx.Done():
+			return verdict{stop: true}
+		case <-p.gone:
+			return verdict{why: "the engine process ended"}
+		case <-start.C:
+			return verdict{killed: true, why: fmt.Sprintf("not ready within %v: %s", d.StartTimeout, last)}
+		case <-hang.timer.C:
+			if hang.expired(time.Now(), g.lastBytes()) {
+				return verdict{killed: true, why: fmt.Sprintf("hung: neither a probe nor a byte for %v: %s", w.options.HangTimeout, last)}
+			}
+		case a := <-answers:
+			if !a.ok {
+				last = a.why
+				continue
+			}
+			hang.alive(time.Now())
+			if w.State().State == hives.WorkerLoading {
+				start.Stop()
+				w.ready(a.slots)
+			}
+		}
+	}
+}
+
+func (w *Worker) ready(slots int) {
+	use := w.launch.Slots
+	if slots > 0 {
+		use = min(use, slots)
+	}
+	w.move(healthy, func(s *Snapshot) { s.Slots, s.Progress, s.Error = use, 1, "" })
+}
+
+// finish ends a process by its verdict, tells so at once, and waits until nothing is left of it.
+func (w *Worker) finish(p *process, g *generation, over verdict) (verdict, error) {
+	if over.stop {
+		g.end(hives.Errorf(hives.CodeWorkerGone, "worker %s is stopped", w.launch.ID))
+		p.signal(syscall.SIGTERM)
+		if !within(p.done, w.launch.Definition.StopGrace) {
+			w.logger.Warn("engine outlived SIGTERM", "pid", p.pid, "grace", w.launch.Definition.StopGrace)
+		}
+	} else {
+		g.end(hives.Errorf(hives.CodeWorkerDied, "worker %s: %s", w.launch.ID, over.why))
+		w.lost(over.why)
+	}
+	p.signal(syscall.SIGKILL)
+	if !within(p.done, w.timing.killWait+w.timing.waitDelay) {
+		return over, w.fail(stuck, fmt.Sprintf("process %d outlived SIGKILL for %v: its device may need a reset", p.pid, w.timing.killWait))
+	}
+	if over.stop {
+		w.move(ended, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation} })
+		return over, nil
+	}
+	if !over.killed {
+		over.why += ": " + p.how
+	}
+	w.lost(w.withLog(over.why))
+	return over, nil
+}
+
+// lost publishes that there is no process to use, and why.
+func (w *Worker) lost(why string) {
+	w.move(died, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation, Error: why} })
+}
+
+// move publishes the state that c leads to, with what change makes of the rest.
+func (w *Worker) move(c cause, change func(*Snapshot)) {
+	s := w.State()
+	from := s.State
+	change(&s)
+	to, err := next(from, c)
+	if err != nil {
+		w.logger.Error("bug: illegal move", "error", err)
+		return
+	}
+	s.State = to
+	w.snapshot.Store(&s)
+	w.logger.Debug("worker moved", "from", from, "to", to, "cause", c)
+	w.options.Notify()
+}
+
+func (w *Worker) fail(c cause, text string) error {
+	w.move(c, func(s *Snapshot) {
+		*s = Snapshot{State: s.State, Generation: s.Generation, PID: s.PID, StartTicks: s.StartTicks, Error: text}
+	})
+	w.logger.Error("worker failed", "error", text)
+	return hives.Errorf(hives.CodeWorkerGone, "worker %s: %s", w.launch.ID, text)
+}
+
+// withLog adds the last lines of the log to a reason.
+func (w *Worker) withLog(why string) string {
+	if last := w.log.last(); last != "" {
+		return why + "\n" + last
+	}
+	return why
+}
+
+// within waits for done, at most d.
+func within(done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+	}
+	select { // both were there: done counts
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"queen-rbee/hives"
+)
+
+// Defaults of Options.
+const (
+	DefaultLogBytes      = 8 << 20
+	DefaultHangTimeout   = 30 * time.Second
+	DefaultRestarts      = 3
+	DefaultRestartWindow = 10 * time.Minute
+)
+
+// Launch is what one worker is: which engine, which model, where.
+type Launch struct {
+	ID         string // the worker's id, kept over restarts of the process
+	Definition Definition
+	Model      Model
+	Device     string
+	Slots      int               // 0: the model's
+	Args       map[string]string // for the command's templates
+}
+
+// Options are how a worker is looked after. Zero values take the defaults named here.
+type Options struct {
+	// LogDir gets ID.log and ID.log.1, at most LogBytes (8 MiB) each. Required.
+	LogDir   string
+	LogBytes int64
+	// Mark is put into the process's environment so that FindOrphans(Mark) finds it after the
+	// agent was killed. Use something only this hive has, such as its data directory.
+	Mark string
+	// HangTimeout is how long a ready engine may be silent on probes and streams alike before
+	// it is killed and started again. 30 s.
+	HangTimeout time.Duration
+	// Restarts is how many restarts in RestartWindow are made before the worker has failed.
+	// 3 in 10 min; negative for none.
+	Restarts      int
+	RestartWindow time.Duration
+	// Notify is called after each change of State, on the worker's own loop: it must not block
+	// and must not call Run. Ring a doorbell there.
+	Notify func()
+	Logger hclog.Logger
+}
+
+// Snapshot is a worker's state at one moment. A worker that is being stopped keeps its state,
+// since it still holds its device, until its process is gone; its generation ends first.
+type Snapshot struct {
+	State      hives.WorkerState
+	Generation uint64 // starts of a process so far
+	Port       int    // 0 while there is no process
+	BaseURL    string // http://127.0.0.1:Port, no trailing slash; empty while there is no process
+	Key        string // API key of this start; sent to the engine as a bearer token
+	PID        int    // also the id of its process group; 0 while there is no process
+	StartTicks uint64 // of PID, from /proc/PID/stat; 0 where there is no /proc
+	Progress   float64
+	Slots      int    // concurrent runs to send it: the engine's own count if lower; 0 until ready
+	Error      string // why it failed, or what the last process died of
+}
+
+// timing is what tests shorten.
+type timing struct {
+	firstProbe, loadingProbe, readyProbe time.Duration
+	loadingPatience                      time.Duration // for one answer while loading
+	backoff                              time.Duration
+	killWait                             time.Duration // after SIGKILL
+	waitDelay                            time.Duration // for the output of a process that is gone
+}
+
+func standardTiming() timing {
+	return timing{
+		firstProbe: 100 * time.Millisecond, loadingProbe: 250 * time.Millisecond, readyProbe: time.Second,
+		loadingPatience: 10 * time.Second, backoff: backoffFirst, killWait: killWait, waitDelay: 2 * time.Second,
+	}
+}
+
+// Worker supervises the process of one worker. Run does the work; the other methods may be
+// called at any time from any goroutine.
+type Worker struct {
+	launch  Launch
+	options Options
+	timing  timing
+	log     *logFile
+	logger  hclog.Logger
+
+	snapshot   atomic.Pointer[Snapshot]   // written only by Run
+	generation atomic.Pointer[generation] // written only by Run
+}
+
+// NewWorker checks the launch and makes a worker in state spawning. It starts nothing.
+func NewWorker(l Launch, o Options) (*Worker, error) {
+	if !namePattern.MatchString(l.ID) {
+		return nil, hives.Errorf(hives.CodeInvalid, "worker id %.70q: use 1 to 64 letters, digits and . _ -", l.ID)
+	}
+	if o.LogDir == "" {
+		return nil, hives.Errorf(hives.CodeInvalid, "worker %s: no log directory was given", l.ID)
+	}
+	l.Slots = cmp.Or(l.Slots, l.Model.Slots)
+	if l.Slots < 1 {
+		return nil, hives.Errorf(hives.CodeInvalid, "worker %s: slots: %d: use 1 or more", l.ID, l.Slots)
+	}
+	o.LogBytes = cmp.Or(o.LogBytes, DefaultLogBytes)
+	o.HangTimeout = cmp.Or(o.HangTimeout, DefaultHangTimeout)
+	o.Restarts = cmp.Or(o.Restarts, DefaultRestarts)
+	o.RestartWindow = cmp.Or(o.RestartWindow, DefaultRestartWindow)
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Notify == nil {
+		o.Notify = func() {}
+	}
+	w := &Worker{launch: l, options: o, timing: standardTiming(),
+		log: newLog(o.LogDir, l.ID+".log", o.LogBytes), logger: o.Logger.With("worker", l.ID)}
+	if _, _, err := w.command(w.vars(1, "key")); err != nil { // args that a template wants and are not there
+		return nil, hives.Errorf(hives.CodeInvalid, "worker %s: %v", l.ID, err)
+	}
+	w.snapshot.Store(&Snapshot{State: hives.WorkerSpawning})
+	none := newGeneration(0)
+	none.end(hives.Errorf(hives.CodeWorkerGone, "worker %s has not started", l.ID))
+	w.generation.Store(none)
+	return w, nil
+}
+
+// State returns the newest snapshot.
+func (w *Worker) State() Snapshot { return *w.snapshot.Load() }
+
+// Generation returns the number of the process that runs now and a context that ends as soon
+// as that process is known to be gone, is being stopped or killed, or is restarted (cause: a
+// *hives.Error worker_died or worker_gone). When there is no process the context has ended.
+func (w *Worker) Generation() (uint64, context.Context) {
+	g := w.generation.Load()
+	return g.number, g.ctx
+}
+
+// Alive says that bytes of the process of that generation have just arrived on a stream. It is
+// cheap enough to be called for every read.
+func (w *Worker) Alive(generation uint64) {
+	if g := w.generation.Load(); g.number == generation {
+		g.bytes.Store(int64(time.Since(g.began)))
+	}
+}
+
+// Tail returns the last lines the worker's processes wrote, oldest first, at most 50.
+func (w *Worker) Tail() []string { return w.log.tail() }
+
+func (w *Worker) vars(port int, key string) Vars {
+	m := w.launch.Model
+	return Vars{Model: m.Ref, ModelPath: m.Path, Port: port, Addr: fmt.Sprintf("%s:%d", loopback, port),
+		Slots: w.launch.Slots, Context: m.Context, Device: w.launch.Device, Key: key, Args: w.launch.Args}
+}
+
+func (w *Worker) command(v Vars) (argv, env []string, err error) {
+	if argv, err = w.launch.Definition.argv(v); err != nil {
+		return nil, nil, err
+	}
+	env, err = w.launch.Definition.environ(v, w.options.Mark, w.launch.ID)
+	return argv, env, err
+}

@@ -1,0 +1,121 @@
+package fleet
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"queen-rbee/fsm"
+	"queen-rbee/hives"
+)
+
+func TestFactsAreSortedAndBounded(t *testing.T) {
+	f, err := facts("http://127.0.0.1:1", "v", []hives.Device{{ID: "gpu0", Kind: "cuda", TotalBytes: 5}},
+		map[string]string{"b": "2", "a": "1"}, []hives.Engine{
+			{Name: "z", Models: []hives.EngineModel{{Ref: "m", Slots: 1}}},
+			{Name: "a", Models: []hives.EngineModel{{Ref: "m", Slots: 2}, {Ref: "b", Slots: 1}}},
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Labels[0].Key != "a" || f.Models[0].Ref != "b" || f.Models[1].Engine != "a" || f.Models[2].Engine != "z" {
+		t.Errorf("not sorted: %+v", f)
+	}
+	many := make([]hives.Device, maxDevices+1)
+	for i := range many {
+		many[i].ID = "d"
+	}
+	long := strings.Repeat("x", maxText+1)
+	for name, try := range map[string]func() error{
+		"url":     func() error { _, err := facts("ftp://x", "", nil, nil, nil); return err },
+		"devices": func() error { _, err := facts("http://h", "", many, nil, nil); return err },
+		"labels":  func() error { _, err := facts("http://h", "", nil, map[string]string{long: ""}, nil); return err },
+		"engines": func() error {
+			_, err := facts("http://h", "", nil, nil, []hives.Engine{{Name: "e", Models: []hives.EngineModel{{Ref: "m"}}}})
+			return err
+		},
+	} {
+		err := try()
+		if !errors.Is(err, &fsm.Error{Code: fsm.CodeInvalid}) || !strings.Contains(err.Error(), name+":") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestBeatIsChecked(t *testing.T) {
+	for name, hb := range map[string]*hives.Heartbeat{
+		"state":   {Workers: []hives.WorkerReport{{ID: "w", State: "dancing"}}},
+		"outcome": {Ended: []hives.Terminal{{JobID: "j", Outcome: "perhaps"}}},
+		"at most": {Workers: make([]hives.WorkerReport, maxWorkers+1)},
+	} {
+		if _, err := beat("h", hb); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	b, err := beat("h", &hives.Heartbeat{Index: 7, Ended: []hives.Terminal{{
+		JobID: "j", Attempt: 2, Outcome: hives.Failed, Events: 3, TTFTMillis: 12,
+		Error: hives.Errorf("worker_died", "%s", strings.Repeat("x", 2*maxError)), Usage: hives.Usage{PromptTokens: -1, CompletionTokens: 4},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := b.Ended[0]
+	if b.Acted != 7 || e.Outcome != fsm.JobFailed || e.TTFT != 12*time.Millisecond || e.Usage.Prompt != 0 ||
+		e.Usage.Completion != 4 || len(e.Failure.Message) != maxError {
+		t.Errorf("got %+v", b)
+	}
+}
+
+func TestDrainRate(t *testing.T) {
+	var d drain
+	now := time.Second
+	d.rate(0, now)
+	for i := range 200 {
+		now += time.Second
+		d.rate(uint64(10*(i+1)), now)
+	}
+	if r := d.rate(2000, now); r < 9.9 || r > 10.1 {
+		t.Errorf("ten a second measured as %g", r)
+	}
+	for range 100 {
+		now += time.Second
+		d.rate(2000, now)
+	}
+	if r := d.rate(2000, now); r > 0.01 {
+		t.Errorf("nothing a second measured as %g", r)
+	}
+	if d.rate(5, now+time.Second) < 0 {
+		t.Error("a state that was replaced made the rate negative")
+	}
+}
+
+// TestStaleBeats drops what was overtaken or comes from an earlier incarnation's life.
+func TestOvertakenBeat(t *testing.T) {
+	f := &Fleet{queen: clockOnly{}, heard: map[string]*heard{}}
+	free := int64(5)
+	hb := func(inc, seq uint64) *hives.Heartbeat {
+		return &hives.Heartbeat{Incarnation: inc, Seq: seq, Devices: []hives.Device{{ID: "g", FreeBytes: &free}, {ID: "n"}}}
+	}
+	for _, step := range []struct {
+		inc, seq uint64
+		stale    bool
+	}{{1, 1, false}, {1, 3, false}, {1, 2, true}, {1, 3, true}, {2, 1, false}, {2, 1, true}, {2, 2, false}} {
+		done, err := f.hear(t.Context(), "h", hb(step.inc, step.seq))
+		if done != nil {
+			done()
+		}
+		if errors.Is(err, &fsm.Error{Code: fsm.CodeStale}) != step.stale {
+			t.Errorf("beat %d.%d: %v", step.inc, step.seq, err)
+		}
+	}
+	_, got := f.Heard("h")
+	if _, ok := got["n"]; ok || got["g"] != 5 {
+		t.Errorf("free bytes %v", got)
+	}
+}
+
+// clockOnly is a queen of which only the clock is asked.
+type clockOnly struct{ Queen }
+
+func (clockOnly) Now() fsm.Time { return time.Second }

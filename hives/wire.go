@@ -1,0 +1,262 @@
+package hives
+
+import "encoding/json"
+
+// Outcome says how a run ended.
+type Outcome string
+
+// The three ways a run can end.
+const (
+	Complete  Outcome = "complete"
+	Failed    Outcome = "failed"
+	Cancelled Outcome = "cancelled"
+)
+
+// Usage counts tokens the way the OpenAI API does.
+type Usage struct {
+	PromptTokens     int64 `json:"prompt_tokens"`
+	CompletionTokens int64 `json:"completion_tokens"`
+	TotalTokens      int64 `json:"total_tokens"`
+}
+
+// Terminal is a hive's word on how a run ended; the outcome of a job is only ever a
+// copy of one. Events is N, the number of the last record before the end.
+type Terminal struct {
+	JobID        string  `json:"job_id"`
+	Attempt      uint32  `json:"attempt"`
+	Outcome      Outcome `json:"outcome"`
+	FinishReason string  `json:"finish_reason,omitempty"`
+	Error        *Error  `json:"error,omitempty"`
+	Usage        Usage   `json:"usage"`
+	Events       uint64  `json:"events"`
+	TTFTMillis   int64   `json:"ttft_ms,omitempty"`
+}
+
+// Device is one thing that holds models: a GPU, or the CPU with the system's memory.
+// FreeBytes is nil when nothing can measure it.
+type Device struct {
+	ID         string `json:"id"`
+	Kind       string `json:"kind"` // cpu, cuda, rocm, metal
+	TotalBytes int64  `json:"total_bytes"`
+	FreeBytes  *int64 `json:"free_bytes"`
+}
+
+// Engine is a way of running models that a hive offers, with the models it offers there.
+type Engine struct {
+	Name   string        `json:"name"`
+	Models []EngineModel `json:"models"`
+}
+
+// EngineModel is one model an engine of this hive can serve, with what a worker of it takes.
+type EngineModel struct {
+	Ref       string `json:"ref"`
+	VRAMBytes int64  `json:"vram_bytes"` // memory one worker of it occupies on its device
+	Slots     int    `json:"slots"`      // concurrent runs one worker of it can hold
+	Context   int    `json:"context"`    // tokens per slot, 0 when unknown
+}
+
+// WorkerState is a hive's view of one of its worker processes.
+type WorkerState string
+
+// States a hive reports. A hive never reports idle or busy apart: busy is counted from runs.
+const (
+	WorkerSpawning WorkerState = "spawning" // process not yet started, or waiting out a restart's backoff
+	WorkerLoading  WorkerState = "loading"  // process lives, not yet healthy
+	WorkerReady    WorkerState = "ready"    // healthy, takes runs
+	WorkerFailed   WorkerState = "failed"   // given up by the hive; Error has the last lines of its log
+	WorkerStopped  WorkerState = "stopped"  // ended because it is no longer desired
+)
+
+// WorkerReport is what a heartbeat says of one worker.
+type WorkerReport struct {
+	ID       string      `json:"id"`
+	Index    uint64      `json:"index"` // the desired record's index it was started from
+	State    WorkerState `json:"state"`
+	Progress float64     `json:"progress,omitempty"`
+	Port     int         `json:"port,omitempty"`
+	Slots    int         `json:"slots,omitempty"` // as read from the engine at ready, 0 until then
+	Busy     int         `json:"busy"`
+	Error    string      `json:"error,omitempty"`
+}
+
+// RunReport is what a heartbeat says of one run that has not ended.
+type RunReport struct {
+	JobID   string `json:"job_id"`
+	Attempt uint32 `json:"attempt"`
+	Seq     uint64 `json:"seq"` // records so far; 0: waiting for a slot, 1: started
+	Readers int    `json:"readers"`
+}
+
+// Heartbeat is what a hive says of itself: the pipe up. Epoch and Index name the newest
+// desired answer it has acted on.
+type Heartbeat struct {
+	Incarnation uint64            `json:"incarnation"`
+	Seq         uint64            `json:"seq"`
+	Epoch       string            `json:"epoch"`
+	Index       uint64            `json:"index"`
+	At          string            `json:"at"` // wall time, for people
+	URL         string            `json:"url"`
+	Version     string            `json:"version"`
+	Devices     []Device          `json:"devices"`
+	Labels      map[string]string `json:"labels"`
+	Engines     []Engine          `json:"engines"`
+	Models      []ModelReport     `json:"models"`
+	Workers     []WorkerReport    `json:"workers"`
+	Runs        []RunReport       `json:"runs"`
+	Ended       []Terminal        `json:"ended"`
+}
+
+// ModelReport is what a heartbeat says of one model file on the hive.
+type ModelReport struct {
+	Ref      string  `json:"ref"`
+	Digest   string  `json:"digest"`
+	Bytes    int64   `json:"bytes"`
+	State    string  `json:"state"`
+	Progress float64 `json:"progress,omitempty"`
+}
+
+// HeartbeatAnswer is sent only when the leader has the beat. Index is the hive's `changed`
+// there: a hive whose own is lower for a second asks the leader for its desired state.
+type HeartbeatAnswer struct {
+	Epoch          string `json:"epoch"`
+	Index          uint64 `json:"index"`
+	IntervalMillis int64  `json:"interval_ms"`
+}
+
+// Registration is the body of POST /v2/hives.
+type Registration struct {
+	ID      string            `json:"id"`
+	URL     string            `json:"url"` // where queens reach this hive, no trailing slash
+	Version string            `json:"version"`
+	Devices []Device          `json:"devices"`
+	Labels  map[string]string `json:"labels"`
+	Engines []Engine          `json:"engines"`
+	Boot    string            `json:"boot"` // ULID of this start of the agent: a repeat of the same start is the same incarnation
+}
+
+// Registered answers a Registration. Each start of an agent gets a higher incarnation.
+type Registered struct {
+	Epoch          string `json:"epoch"`
+	Incarnation    uint64 `json:"incarnation"`
+	Index          uint64 `json:"index"`
+	IntervalMillis int64  `json:"interval_ms"`
+}
+
+// Desired values of a hive.
+const (
+	HiveRunning  = "running"
+	HiveDraining = "draining"
+	HiveStopped  = "stopped"
+)
+
+// Desired is everything that should be on a hive: the pipe down. Index is the last batch
+// index of the state it was made from.
+type Desired struct {
+	Epoch   string          `json:"epoch"`
+	Index   uint64          `json:"index"`
+	Desired string          `json:"desired"`
+	Workers []DesiredWorker `json:"workers"`
+	Models  []DesiredModel  `json:"models"`
+	Runs    []DesiredRun    `json:"runs"`
+}
+
+// DesiredWorker is one worker that should live. Index is the batch of its last change.
+type DesiredWorker struct {
+	ID     string            `json:"id"`
+	Index  uint64            `json:"index"`
+	Model  string            `json:"model"`
+	Engine string            `json:"engine"`
+	Device string            `json:"device"`
+	Slots  int               `json:"slots"`
+	Args   map[string]string `json:"args,omitempty"`
+}
+
+// DesiredModel is one model that should be stored on the hive.
+type DesiredModel struct {
+	Ref    string `json:"ref"`
+	Index  uint64 `json:"index"`
+	Source string `json:"source"`
+	Digest string `json:"digest"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Begin is where an attempt begins: the number of the last record it continues from, and
+// the index of its first token. Both 0 for an attempt that starts from the beginning.
+type Begin struct {
+	Seq uint64 `json:"seq"`
+	I   uint64 `json:"i"`
+}
+
+// Modes of a run.
+const (
+	Attached = "attached" // given up by the hive when no client has read it for the grace time
+	Detached = "detached" // runs to its end
+)
+
+// DesiredRun is one run that should go on, or end for the reason in End. DeadlineMillis is
+// what was left when the answer was made, 0 for none.
+type DesiredRun struct {
+	JobID          string `json:"job_id"`
+	Attempt        uint32 `json:"attempt"`
+	Incarnation    uint64 `json:"incarnation"`
+	WorkerID       string `json:"worker_id"`
+	AssignedIndex  uint64 `json:"assigned_index"`
+	API            string `json:"api"`  // task or openai
+	Path           string `json:"path"` // engine path, e.g. /v1/chat/completions
+	Begin          Begin  `json:"begin"`
+	Stream         bool   `json:"stream"`
+	Mode           string `json:"mode"`
+	GraceMillis    int64  `json:"grace_ms,omitempty"` // attached: how long it waits without a client
+	DeadlineMillis int64  `json:"deadline_ms,omitempty"`
+	End            string `json:"end,omitempty"` // cancelled, deadline_exceeded, drained
+}
+
+// APIs a run can be rendered in.
+const (
+	APITask   = "task"
+	APIOpenAI = "openai"
+)
+
+// Execute is the body of POST {worker.url}/v1/execute: a doorbell (the run's record of the
+// desired state, early) and a reader in one. API is the rendering this reader wants; whole
+// asks for the folded answer at the end instead of frames. From is the number of the last
+// record the reader already has (0: from the beginning); records after it are sent.
+type Execute struct {
+	Epoch          string          `json:"epoch"`
+	Incarnation    uint64          `json:"incarnation"`
+	JobID          string          `json:"job_id"`
+	Attempt        uint32          `json:"attempt"`
+	AssignedIndex  uint64          `json:"assigned_index"`
+	API            string          `json:"api"`
+	Path           string          `json:"path"`
+	Body           json.RawMessage `json:"body,omitempty"` // engine-ready OpenAI body; absent for a reader that cannot start it
+	Begin          Begin           `json:"begin"`
+	From           uint64          `json:"from"`
+	Follow         bool            `json:"follow"` // false: start only, 202
+	Client         bool            `json:"client"` // counts for grace
+	Whole          bool            `json:"whole"`  // folded answer instead of frames
+	Mode           string          `json:"mode"`
+	GraceMillis    int64           `json:"grace_ms,omitempty"`
+	DeadlineMillis int64           `json:"deadline_ms,omitempty"`
+}
+
+// RunState answers GET {worker.url}/v1/execute/{job_id}?attempt=.
+type RunState struct {
+	JobID    string    `json:"job_id"`
+	Attempt  uint32    `json:"attempt"`
+	Seq      uint64    `json:"seq"`
+	Readers  int       `json:"readers"`
+	Terminal *Terminal `json:"terminal,omitempty"`
+}
+
+// Leave is the body of POST {worker.url}/v1/execute/{job_id}/leave: a living queen saw its
+// client close, so the run waits only GraceMillis for another.
+type Leave struct {
+	Attempt     uint32 `json:"attempt"`
+	GraceMillis int64  `json:"grace_ms"`
+}
+
+// EndMark starts the comment frame that a gateway writes where the end of a run begins:
+// `: rbee-end {Terminal as JSON}` and an empty line. Frames after it belong to the end and
+// go to a client only when the job's end is committed; then the gateway closes the stream.
+const EndMark = ": rbee-end "
