@@ -1,0 +1,64 @@
+package httpapi
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"strings"
+
+	"queen-rbee/fsm"
+)
+
+// defaultTenant owns what keys without a tenant make: the first admin key is one.
+const defaultTenant = "default"
+
+// identify finds out who calls and whether he may. Keys are known by their hash only.
+func (s *Server) identify(a access, r *request) error {
+	if a == public {
+		return nil
+	}
+	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || secret == "" {
+		return fsm.Errorf(fsm.CodeUnauthenticated, "Authorization: send \"Bearer KEY\"")
+	}
+	isHive, isQueen := s.queen.AuthorizeHive(secret), s.queen.AuthorizeQueen(secret)
+	if !s.queen.Status().Ready {
+		return fsm.Errorf(fsm.CodeReplicaBehind, "this queen is starting and knows no keys yet; ask again")
+	}
+	if (a == ofHive && !isHive) || (a == ofQueen && !isQueen) {
+		s.log.Warn("wrong token refused", "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path)
+	}
+	switch a {
+	case ofHive:
+		return tokenError(isHive, isQueen, "the hive token")
+	case ofQueen:
+		return tokenError(isQueen, isHive, "the cluster token")
+	case userOrHive:
+		if isHive {
+			r.admin = true
+			return nil
+		}
+	}
+	if isHive || isQueen {
+		return fsm.Errorf(fsm.CodeForbidden, "Authorization: a token that joins is not an API key; rbee-keeper's --api-key names one")
+	}
+	key, ok := s.queen.View().Key(sha256.Sum256([]byte(secret)))
+	if !ok {
+		return fsm.Errorf(fsm.CodeUnauthenticated, "Authorization: this queen knows no such API key")
+	}
+	r.tenant, r.admin = cmp.Or(key.Tenant, defaultTenant), key.Role == fsm.KeyAdmin
+	if a == admin && !r.admin {
+		return fsm.Errorf(fsm.CodeForbidden, "Authorization: this needs an admin key")
+	}
+	return nil
+}
+
+func tokenError(right, other bool, want string) error {
+	switch {
+	case right:
+		return nil
+	case other:
+		return fsm.Errorf(fsm.CodeForbidden, "Authorization: this token joins something else; %s is needed", want)
+	default:
+		return fsm.Errorf(fsm.CodeUnauthenticated, "Authorization: wrong token; %s is needed (rbee-keeper queens token prints it)", want)
+	}
+}

@@ -1,0 +1,116 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"queen-rbee/fsm"
+)
+
+// readBody reads the whole bounded body before anything else happens: a relay that may
+// have to try again must have it, and a client that sends slowly must hold nothing else.
+// After an error the deadline stays, so that nobody waits for the rest.
+func (s *Server) readBody(w http.ResponseWriter, r *request, limit int64) error {
+	if r.ContentLength > limit {
+		return fsm.Errorf(fsm.CodeTooLarge, "body: %d bytes, at most %d are taken", r.ContentLength, limit)
+	}
+	size := limit
+	if r.ContentLength >= 0 {
+		size = r.ContentLength
+	}
+	if !r.bodies.TryAcquire(size) {
+		return fsm.Errorf(codeBusy, "this queen has its limit of %d bytes of bodies in hand; ask another", s.cfg.MaxBodies)
+	}
+	r.held = size
+	rc := http.NewResponseController(w)
+	within := s.cfg.BodyTimeout
+	_ = rc.SetReadDeadline(time.Now().Add(within)) // a test's recorder has none
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fsm.Errorf(fsm.CodeTooLarge, "body: at most %d bytes are taken", limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fsm.Errorf(fsm.CodeTimeout, "body: did not arrive within %s", within)
+	}
+	if err != nil {
+		return fsm.Errorf(fsm.CodeInvalid, "body: broke off: %v", err)
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	r.body = data
+	return nil
+}
+
+// decodeStrict reads one JSON object into v; unknown fields, wrong types and trailing bytes
+// are errors that name the field. An empty body leaves v as it is when it may be empty.
+func decodeStrict(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return invalidJSON(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fsm.Errorf(fsm.CodeInvalid, "body: more follows after the JSON object; send just one")
+	}
+	return nil
+}
+
+// invalidJSON names what is wrong in the words of the field.
+func invalidJSON(err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		field := e.Field
+		if field == "" {
+			field = "body"
+		}
+		return fsm.Errorf(fsm.CodeInvalid, "%s: is a JSON %s, must be %s", field, e.Value, wanted(e))
+	}
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fsm.Errorf(fsm.CodeInvalid, "body: not JSON at byte %d: %v", e.Offset, e)
+	}
+	if errors.Is(err, io.EOF) {
+		return fsm.Errorf(fsm.CodeInvalid, "body: is empty; a JSON object is needed")
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fsm.Errorf(fsm.CodeInvalid, "body: not JSON: it ends in the middle")
+	}
+	if e, ok := errors.AsType[*fsm.Error](err); ok {
+		return e
+	}
+	return fsm.Errorf(fsm.CodeInvalid, "body: %v", err)
+}
+
+func wanted(e *json.UnmarshalTypeError) string {
+	switch e.Type.Kind().String() {
+	case "string":
+		return "a string"
+	case "bool":
+		return "true or false"
+	case "slice", "array":
+		return "a list"
+	case "struct", "map":
+		return "an object"
+	default:
+		return "a number of type " + e.Type.String()
+	}
+}
+
+// duration is a JSON duration like "30s".
+type duration time.Duration
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fsm.Errorf(fsm.CodeInvalid, "duration %.40s: write it as a string like \"30s\"", b)
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 {
+		return fsm.Errorf(fsm.CodeInvalid, "duration %.40q: write it like \"30s\" or \"5m\", not negative", s)
+	}
+	*d = duration(v)
+	return nil
+}

@@ -1,0 +1,97 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"queen-rbee/fsm"
+)
+
+// access says who may call a route.
+type access uint8
+
+const (
+	public     access = iota // anyone
+	user                     // any API key
+	admin                    // an admin key
+	ofHive                   // the hive token
+	userOrHive               // an API key or the hive token
+	ofQueen                  // the cluster token
+)
+
+// route is one line of the API. A body limit of 0 means that no body is read.
+type route struct {
+	method, path string
+	access       access
+	body         int64
+	handle       func(*Server, http.ResponseWriter, *request) error
+}
+
+const (
+	small   = 64 << 10
+	large   = -1 // the configured limit
+	beatMax = 8 << 20
+)
+
+// routes is the whole API.
+var routes = []route{
+	{"GET", "/health", public, 0, (*Server).health},
+	{"GET", "/ready", public, 0, (*Server).ready},
+
+	{"POST", "/v2/tasks", user, large, (*Server).submitTask},
+	{"GET", "/v2/jobs", user, 0, (*Server).listJobs},
+	{"GET", "/v2/jobs/{id}", user, 0, (*Server).showJob},
+	{"DELETE", "/v2/jobs/{id}", user, 0, (*Server).cancelJob},
+	{"GET", "/v2/jobs/{id}/events", user, 0, (*Server).jobEvents},
+	{"GET", "/v2/jobs/{id}/result", user, 0, (*Server).jobResult},
+	{"GET", "/v2/jobs/{id}/body", userOrHive, 0, (*Server).jobBody},
+
+	{"GET", "/v2/hives", user, 0, (*Server).listHives},
+	{"POST", "/v2/hives", ofHive, beatMax, (*Server).registerHive},
+	{"GET", "/v2/hives/{id}", user, 0, (*Server).showHive},
+	{"DELETE", "/v2/hives/{id}", admin, 0, (*Server).dropHive},
+	{"POST", "/v2/hives/{id}/drain", admin, small, (*Server).drainHive},
+	{"POST", "/v2/hives/{id}/resume", admin, small, (*Server).resumeHive},
+	{"POST", "/v2/hives/{id}/heartbeat", ofHive, beatMax, (*Server).heartbeat},
+	{"GET", "/v2/hives/{id}/desired", ofHive, 0, (*Server).desired},
+
+	{"GET", "/v2/workers", user, 0, (*Server).listWorkers},
+	{"GET", "/v2/workers/list", user, 0, (*Server).listWorkers},
+	{"POST", "/v2/workers/spawn", admin, small, (*Server).spawnWorker},
+	{"POST", "/v2/workers/shutdown", admin, small, (*Server).shutdownWorker},
+	{"DELETE", "/v2/workers/{id}", admin, 0, (*Server).stopWorker},
+	{"GET", "/v2/models", user, 0, (*Server).modelList},
+	{"GET", "/v2/models/list", user, 0, (*Server).modelList},
+
+	{"GET", "/v2/cluster", user, 0, (*Server).showCluster},
+	{"GET", "/v2/cluster/hash", user, 0, (*Server).clusterHash},
+	{"GET", "/v2/cluster/token", admin, 0, (*Server).clusterToken},
+	{"POST", "/v2/cluster/join", ofQueen, small, (*Server).joinCluster},
+	{"POST", "/v2/cluster/transfer", admin, small, (*Server).transfer},
+	{"DELETE", "/v2/cluster/queens/{id}", admin, 0, (*Server).removeQueen},
+
+	{"POST", "/v1/chat/completions", user, large, (*Server).chatCompletions},
+	{"POST", "/v1/completions", user, large, (*Server).completions},
+	{"GET", "/v1/models", user, 0, (*Server).listModels},
+	{"GET", "/v1/models/{id:.+}", user, 0, (*Server).showModel},
+}
+
+// router makes the table into a handler. Encoded slashes stay inside one segment.
+func (s *Server) router() http.Handler {
+	m := mux.NewRouter().UseEncodedPath()
+	for _, rt := range routes {
+		m.Methods(rt.method).Path(rt.path).Handler(s.wrap(rt))
+	}
+	metrics := promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{})
+	m.Methods("GET").Path("/metrics").Handler(s.wrap(route{"GET", "/metrics", user, 0,
+		func(_ *Server, w http.ResponseWriter, r *request) error { metrics.ServeHTTP(w, r.Request); return nil }}))
+	m.NotFoundHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
+		return fsm.Errorf(fsm.CodeNotFound, "there is nothing at %s %.200s", r.Method, r.URL.Path)
+	}})
+	m.MethodNotAllowedHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
+		return fsm.Errorf(codeMethod, "%.200s does not answer to %.20s", r.URL.Path, r.Method)
+	}})
+	return m
+}

@@ -1,0 +1,177 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
+
+	"queen-rbee/cluster"
+	"queen-rbee/fsm"
+	"queen-rbee/hives"
+	"queen-rbee/hives/fleet"
+	"queen-rbee/schedule"
+)
+
+// Watch fires after changes of the rows it was made for.
+type Watch = fleet.Watch
+
+// Queen is the member this API speaks for.
+type Queen interface {
+	fleet.Queen
+	Status() cluster.Status
+	Applied(context.Context) map[string]uint64
+	HashAt(index uint64) (fsm.Sum, bool)
+	AuthorizeQueen(token string) bool
+	AuthorizeHive(token string) bool
+	Token() string
+	Join(context.Context, cluster.JoinRequest) (cluster.JoinAnswer, error)
+	Remove(ctx context.Context, id string) error
+	Transfer(ctx context.Context, to string) error
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Queen       Queen
+	Fleet       *fleet.Fleet
+	Hives       *hives.Client
+	Name, Boot  string // this queen and this start of it
+	Version     string
+	Limits      schedule.Limits
+	BodyLimit   int           // bytes of a request's body, 0 for 8 MiB
+	BodyTimeout time.Duration // for a body to arrive, 0 for 30 s
+	MaxStreams  int           // open at once, 0 for 20,000
+	MaxBodies   int64         // bytes of bodies being read and submitted at once, 0 for 512 MiB
+	Logger      hclog.Logger
+	Registry    *prometheus.Registry
+}
+
+// Server serves one queen's HTTP API.
+type Server struct {
+	cfg     Config
+	queen   Queen
+	hives   *hives.Client
+	log     hclog.Logger
+	metrics *metrics
+	handler http.Handler
+	holds   holds
+	streams atomic.Int64
+
+	// life ends with Close, drain when the queen begins to leave: native streams break off
+	// then, for their clients to resume elsewhere.
+	life, drain         context.Context
+	endLife, beginDrain context.CancelFunc
+	background          sync.WaitGroup
+	lifeMu              sync.Mutex // orders the background's last Add before its Wait
+	inFlight            *semaphore.Weighted
+}
+
+// New makes a server; it starts nothing.
+func New(cfg Config) *Server {
+	if cfg.BodyLimit == 0 {
+		cfg.BodyLimit = 8 << 20
+	}
+	if cfg.BodyTimeout == 0 {
+		cfg.BodyTimeout = 30 * time.Second
+	}
+	if cfg.MaxStreams == 0 {
+		cfg.MaxStreams = 20_000
+	}
+	if cfg.MaxBodies == 0 {
+		cfg.MaxBodies = 512 << 20
+	}
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http")}
+	s.inFlight = semaphore.NewWeighted(cfg.MaxBodies)
+	s.life, s.endLife = context.WithCancel(context.Background())
+	s.drain, s.beginDrain = context.WithCancel(s.life)
+	s.metrics = newMetrics(cfg.Registry, cfg.Queen, &s.streams)
+	s.handler = s.router()
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Serve answers requests on the listener until ctx ends; then it drains: readiness turns
+// off, native streams break off for their clients to resume elsewhere, other requests get
+// drainFor to finish; none when ctx ended for any other cause than being cancelled.
+func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Duration) error {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(netutil.LimitListener(l, s.cfg.MaxStreams+maxIdle)) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.beginDrain()
+		if !errors.Is(context.Cause(ctx), context.Canceled) {
+			drainFor = 0
+		}
+		over, cancel := context.WithTimeout(context.Background(), drainFor)
+		if srv.Shutdown(over) != nil {
+			_ = srv.Close() // what is still open after the drain time breaks off
+		}
+		cancel()
+		if end := <-failed; !errors.Is(end, http.ErrServerClosed) {
+			err = end // not by our own doing
+		}
+	}
+	s.close()
+	return err
+}
+
+// maxIdle is how many connections may be open beside those that stream.
+const maxIdle = 8192
+
+// close ends everything that goes on and waits for it, handlers that outlived their
+// connection too.
+func (s *Server) close() {
+	s.lifeMu.Lock()
+	s.endLife()
+	s.lifeMu.Unlock()
+	s.background.Wait()
+}
+
+// join counts something in that close waits for; false when the server has ended.
+func (s *Server) join() bool {
+	s.lifeMu.Lock()
+	defer s.lifeMu.Unlock()
+	if s.life.Err() != nil {
+		return false
+	}
+	s.background.Add(1)
+	return true
+}
+
+// goBackground runs f in a goroutine that Serve waits for; false when the server has ended.
+// f gets the server's life.
+func (s *Server) goBackground(f func(ctx context.Context)) bool {
+	if !s.join() {
+		return false
+	}
+	go func() {
+		defer s.background.Done()
+		f(s.life)
+	}()
+	return true
+}
+
+// holder names this queen process as the one with a client on a job.
+func (s *Server) holder() fsm.Holder { return fsm.Holder{Queen: s.cfg.Name, Boot: s.cfg.Boot} }

@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// writeTimeout frees a stream from a client that does not read: it is given up after one
+// write has waited so long.
+const writeTimeout = 10 * time.Second
+
+// keepAlive is how often a waiting stream sends a comment, before idle proxies cut it.
+const keepAlive = 15 * time.Second
+
+// sse writes frames to one client. Not safe for concurrent use: the goroutine that serves
+// the request is the only writer.
+type sse struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	started bool
+}
+
+func newSSE(w http.ResponseWriter) *sse {
+	return &sse{w: w, rc: http.NewResponseController(w)}
+}
+
+// open sends the headers and the reconnection time, once.
+func (s *sse) open() error {
+	if s.started {
+		return nil
+	}
+	s.started = true
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no")
+	s.w.WriteHeader(http.StatusOK)
+	return s.write([]byte("retry: 250\n\n"))
+}
+
+// write copies whole frames and flushes them.
+func (s *sse) write(frames []byte) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	// A writer without deadlines (a test's recorder) just has none.
+	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := s.w.Write(frames); err != nil {
+		return err
+	}
+	return s.rc.Flush()
+}
+
+// comment keeps proxies awake.
+func (s *sse) comment() error { return s.write([]byte(": keep-alive\n\n")) }
+
+// appendEvent renders one frame; name and id may be empty.
+func appendEvent(dst []byte, name, id string, data any) []byte {
+	if name != "" {
+		dst = append(append(append(dst, "event: "...), name...), '\n')
+	}
+	if id != "" {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	body, err := json.Marshal(data)
+	if err != nil { // only types of this package come here, and they all marshal
+		body = []byte("{}")
+	}
+	return append(append(append(dst, "data: "...), body...), "\n\n"...)
+}
+
+// eventID is the id of record n of an attempt.
+func eventID(attempt uint32, n uint64) string {
+	return strconv.FormatUint(uint64(attempt), 10) + "." + strconv.FormatUint(n, 10)
+}

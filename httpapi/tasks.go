@@ -1,0 +1,252 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"queen-rbee/fsm"
+	"queen-rbee/hives"
+	"queen-rbee/schedule"
+)
+
+// taskRequest is the body of POST /v2/tasks.
+type taskRequest struct {
+	Model        string            `json:"model"`
+	Prompt       *string           `json:"prompt"`
+	Messages     []json.RawMessage `json:"messages"`
+	MaxTokens    *int              `json:"max_tokens"`
+	Temperature  *float64          `json:"temperature"`
+	TopP         *float64          `json:"top_p"`
+	Seed         *int64            `json:"seed"`
+	Stop         json.RawMessage   `json:"stop"`
+	Stream       *bool             `json:"stream"`
+	Priority     string            `json:"priority"`
+	Detach       bool              `json:"detach"`
+	Session      string            `json:"session"`
+	Hive         string            `json:"hive"`
+	Deadline     duration          `json:"deadline"`
+	Labels       map[string]string `json:"labels"`
+	OnWorkerLoss string            `json:"on_worker_loss"`
+}
+
+func (t *taskRequest) wantsStream() bool { return t.Stream == nil || *t.Stream }
+
+// submitTask is POST /v2/tasks.
+func (s *Server) submitTask(w http.ResponseWriter, r *request) error {
+	var t taskRequest
+	if err := decodeStrict(r.body, &t); err != nil {
+		return err
+	}
+	job, err := t.job()
+	if err != nil {
+		return err
+	}
+	job.Grace = s.jobGrace(r)
+	if !t.Detach {
+		closeStream, err := s.openStream()
+		if err != nil {
+			return err
+		}
+		defer closeStream()
+	}
+	sub, err := s.submit(w, r, job, time.Duration(t.Deadline))
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.Detach:
+		return writeJSON(w, http.StatusAccepted, map[string]string{"job_id": sub.id, "state": jobStates[sub.hint.State]})
+	case t.wantsStream():
+		return s.stream(r.Context(), sub, nativeSink{newSSE(w)}, r.grace(s.cfg.Limits.Grace))
+	default:
+		return s.wholeTask(w, r, sub)
+	}
+}
+
+// jobGrace is how long a job's run waits without any client: what the header says, at
+// least a moment, since 0 means the standard.
+func (s *Server) jobGrace(r *request) time.Duration {
+	return max(time.Millisecond, r.grace(s.cfg.Limits.Grace))
+}
+
+// wholeTask answers an attached task with its result once it has ended.
+func (s *Server) wholeTask(w http.ResponseWriter, r *request, sub *reader) error {
+	sink := &wholeSink{form: hives.APITask}
+	if err := s.stream(r.Context(), sub, sink, r.grace(s.cfg.Limits.Grace)); err != nil {
+		return err
+	}
+	return writeResult(w, sink)
+}
+
+// submitFor bounds a submission that its client no longer waits for.
+const submitFor = 30 * time.Second
+
+// submit asks for a job and gives a reader that stands at its beginning.
+func (s *Server) submit(w http.ResponseWriter, r *request, job fsm.Job, within time.Duration) (*reader, error) {
+	job.ID = ulid.Make().String()
+	job.Tenant = r.tenant
+	job.IdempotencyKey = r.Header.Get("Idempotency-Key")
+	if len(job.IdempotencyKey) > maxIdempotencyKey {
+		return nil, fsm.Errorf(fsm.CodeInvalid, "Idempotency-Key: at most %d bytes", maxIdempotencyKey)
+	}
+	if job.IdempotencyKey != "" {
+		h := sha256.New()
+		h.Write([]byte(r.URL.Path + "\n"))
+		h.Write(r.body)
+		h.Sum(job.RequestHash[:0])
+	}
+	if !job.Detached {
+		job.Holders = []fsm.Holder{s.holder()}
+	}
+	ans, err := s.propose(r, schedule.Submit{Job: job, Within: within})
+	r.releaseBody()
+	if err != nil {
+		if errors.Is(err, &fsm.Error{Code: fsm.CodeUnknownOutcome}) {
+			err = &jobError{job: job.ID, err: err}
+		}
+		return nil, err
+	}
+	w.Header().Set(headerJob, ans.Job)
+	s.index(w, ans.Index)
+	sub := &reader{s: s, id: ans.Job, since: ans.Index}
+	if ans.Joined || ans.State.Ended() {
+		return sub, s.joined(r.Context(), sub)
+	}
+	sub.assume(job, ans, within)
+	return sub, nil
+}
+
+// propose submits a job. Its client may go meanwhile: what was accepted for it then is
+// released as if it had gone just after.
+func (s *Server) propose(r *request, sub schedule.Submit) (schedule.Answer, error) {
+	type result struct {
+		ans schedule.Answer
+		err error
+	}
+	got := make(chan result, 1)
+	started := s.goBackground(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, submitFor)
+		defer cancel()
+		ans, err := s.queen.Do(ctx, schedule.Request{Submit: &sub})
+		got <- result{ans, err}
+		if r.Context().Err() == nil || sub.Job.Detached {
+			return
+		}
+		id := sub.Job.ID
+		if err == nil {
+			id = ans.Job
+		} else if !errors.Is(err, &fsm.Error{Code: fsm.CodeUnknownOutcome}) {
+			return
+		}
+		s.holds.take(id, ans.Index)
+		s.holds.leave(id, r.grace(s.cfg.Limits.Grace))
+		s.syncHold(id)
+	})
+	if !started {
+		return schedule.Answer{}, errDraining()
+	}
+	select {
+	case res := <-got:
+		return res.ans, res.err
+	case <-r.Context().Done():
+		return schedule.Answer{}, r.Context().Err()
+	}
+}
+
+// assume is the row as the leader's answer tells it, for as long as this replica is behind.
+func (r *reader) assume(job fsm.Job, ans schedule.Answer, within time.Duration) {
+	job.State, job.Changed = ans.State, ans.Index
+	if a := ans.Assigned; a != nil {
+		job.Worker, job.Hive, job.Incarnation = a.Worker, a.Hive, a.Incarnation
+		job.Attempt, job.AssignedIndex, job.Begin = a.Attempt, a.Index, a.Begin
+		job.Submitted = r.s.queen.Now()
+		job.Assigned = job.Submitted
+		if within > 0 {
+			job.Deadline = job.Submitted + within
+		}
+		r.hive = a.HiveURL
+	}
+	r.hint = &job
+}
+
+// joined waits until this replica has the job that an earlier request made.
+func (s *Server) joined(ctx context.Context, sub *reader) error {
+	if _, err := s.queen.WaitIndex(ctx, sub.since); err != nil {
+		return &jobError{job: sub.id, err: err}
+	}
+	j, _, err := s.findJob(ctx, sub.id)
+	sub.hint, sub.since = j, 0
+	return err
+}
+
+// stream serves one client of a job until its end, and tells the cluster when it goes before that.
+func (s *Server) stream(ctx context.Context, r *reader, out sink, grace time.Duration) error {
+	end := s.life
+	if _, native := out.(nativeSink); native {
+		end = s.drain // its client knows how to resume elsewhere
+	}
+	ctx, cancel := tied(ctx, end)
+	defer cancel()
+	r.sink = out
+	s.holds.take(r.id, r.since)
+	defer func() { s.leave(r, grace) }()
+	err := r.run(ctx)
+	if err != nil && ctx.Err() == nil && !isGone(err) {
+		err = out.fail(err)
+	}
+	return err
+}
+
+// job makes the job a task asks for: its engine-ready body, and what scheduling reads.
+func (t *taskRequest) job() (fsm.Job, error) {
+	job := fsm.Job{
+		Model: t.Model, API: hives.APITask, Path: "/v1/chat/completions", Stream: t.wantsStream(),
+		Detached: t.Detach, Session: t.Session, Pin: t.Hive,
+	}
+	if err := t.validate(); err != nil {
+		return job, err
+	}
+	var err error
+	if job.Priority, err = priorityOf("priority", t.Priority); err != nil {
+		return job, err
+	}
+	if job.OnLoss, err = onLossOf(t.OnWorkerLoss); err != nil {
+		return job, err
+	}
+	if job.Labels, err = labelsOf(t.Labels); err != nil {
+		return job, err
+	}
+	body, err := json.Marshal(t.engineBody())
+	if err != nil {
+		return job, err
+	}
+	job.Body = fsm.PackBody(body)
+	return job, nil
+}
+
+// engineBody is the task in the words of the OpenAI API, which every engine speaks.
+func (t *taskRequest) engineBody() map[string]any {
+	body := map[string]any{"model": t.Model}
+	if t.Prompt != nil {
+		body["messages"] = []map[string]string{{"role": "user", "content": *t.Prompt}}
+	} else {
+		body["messages"] = t.Messages
+	}
+	put := func(name string, set bool, v any) {
+		if set {
+			body[name] = v
+		}
+	}
+	put("max_tokens", t.MaxTokens != nil, t.MaxTokens)
+	put("temperature", t.Temperature != nil, t.Temperature)
+	put("top_p", t.TopP != nil, t.TopP)
+	put("seed", t.Seed != nil, t.Seed)
+	put("stop", len(t.Stop) > 0, t.Stop)
+	return body
+}

@@ -1,0 +1,126 @@
+package httpapi
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"queen-rbee/fsm"
+)
+
+// Bounds of what a request may say.
+const (
+	maxIdempotencyKey = 255
+	maxName           = 256
+	maxTokens         = 1 << 24
+	maxLabels         = 64
+	maxStops          = 16
+	maxMessages       = 65536
+)
+
+// validate checks what the types cannot.
+func (t *taskRequest) validate() error {
+	if err := validateModel(t.Model); err != nil {
+		return err
+	}
+	switch {
+	case t.Prompt == nil && t.Messages == nil:
+		return fsm.Errorf(fsm.CodeInvalid, "prompt: give a prompt, or messages")
+	case t.Prompt != nil && t.Messages != nil:
+		return fsm.Errorf(fsm.CodeInvalid, "prompt: give either a prompt or messages, not both")
+	case t.Messages != nil && len(t.Messages) == 0:
+		return fsm.Errorf(fsm.CodeInvalid, "messages: is empty; at least one message is needed")
+	case len(t.Messages) > maxMessages:
+		return fsm.Errorf(fsm.CodeInvalid, "messages: %d, at most %d", len(t.Messages), maxMessages)
+	case t.MaxTokens != nil && (*t.MaxTokens < 1 || *t.MaxTokens > maxTokens):
+		return fsm.Errorf(fsm.CodeInvalid, "max_tokens: is %d, must be 1 to %d", *t.MaxTokens, maxTokens)
+	case t.Temperature != nil && (*t.Temperature < 0 || *t.Temperature > 2):
+		return fsm.Errorf(fsm.CodeInvalid, "temperature: is %g, must be 0 to 2", *t.Temperature)
+	case t.TopP != nil && (*t.TopP <= 0 || *t.TopP > 1):
+		return fsm.Errorf(fsm.CodeInvalid, "top_p: is %g, must be above 0, at most 1", *t.TopP)
+	case len(t.Session) > maxName:
+		return fsm.Errorf(fsm.CodeInvalid, "session: %d bytes, at most %d", len(t.Session), maxName)
+	case len(t.Hive) > fsm.MaxID:
+		return fsm.Errorf(fsm.CodeInvalid, "hive: %d bytes, at most %d", len(t.Hive), fsm.MaxID)
+	}
+	for i, m := range t.Messages {
+		if err := validateMessage(i, m); err != nil {
+			return err
+		}
+	}
+	return validateStop(t.Stop)
+}
+
+func validateModel(model string) error {
+	if model == "" {
+		return fsm.Errorf(fsm.CodeInvalid, "model: is missing; GET /v1/models lists what there is")
+	}
+	if len(model) > maxName {
+		return fsm.Errorf(fsm.CodeInvalid, "model: %d bytes, at most %d", len(model), maxName)
+	}
+	return nil
+}
+
+func validateMessage(i int, m json.RawMessage) error {
+	var msg struct {
+		Role *string `json:"role"`
+	}
+	if err := json.Unmarshal(m, &msg); err != nil || msg.Role == nil || *msg.Role == "" {
+		return fsm.Errorf(fsm.CodeInvalid, "messages[%d]: must be an object with a role and content", i)
+	}
+	return nil
+}
+
+// validateStop takes a string or a short list of strings.
+func validateStop(raw json.RawMessage) error {
+	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
+		return nil
+	}
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		return nil
+	}
+	var many []string
+	if json.Unmarshal(raw, &many) != nil || len(many) > maxStops {
+		return fsm.Errorf(fsm.CodeInvalid, "stop: must be a string or a list of at most %d strings", maxStops)
+	}
+	return nil
+}
+
+func priorityOf(field, s string) (fsm.Priority, error) {
+	switch s {
+	case "", "interactive":
+		return fsm.PriorityInteractive, nil
+	case "batch":
+		return fsm.PriorityBatch, nil
+	}
+	return 0, fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be interactive or batch", field, s)
+}
+
+func onLossOf(s string) (fsm.OnLoss, error) {
+	switch s {
+	case "", "fail":
+		return fsm.LossFail, nil
+	case "restart":
+		return fsm.LossRestart, nil
+	case "continue":
+		return 0, fsm.Errorf(fsm.CodeInvalid, "on_worker_loss: continue is not built yet; use fail or restart")
+	}
+	return 0, fsm.Errorf(fsm.CodeInvalid, "on_worker_loss: %.40q must be fail or restart", s)
+}
+
+func labelsOf(m map[string]string) ([]fsm.Label, error) {
+	if len(m) > maxLabels {
+		return nil, fsm.Errorf(fsm.CodeInvalid, "labels: %d, at most %d", len(m), maxLabels)
+	}
+	var out []fsm.Label
+	for k, v := range m {
+		if k == "" || len(k) > maxName || len(v) > maxName {
+			return nil, fsm.Errorf(fsm.CodeInvalid, "labels: %.60q: keys of 1 to %d bytes, values of at most as many", k, maxName)
+		}
+		out = append(out, fsm.Label{Key: k, Value: v})
+	}
+	slices.SortFunc(out, func(a, b fsm.Label) int { return cmp.Compare(a.Key, b.Key) })
+	return out, nil
+}

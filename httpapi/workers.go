@@ -1,0 +1,242 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"queen-rbee/fsm"
+	"queen-rbee/hives"
+	"queen-rbee/schedule"
+)
+
+type workerJSON struct {
+	ID         string      `json:"id"`
+	Hive       string      `json:"hive"`
+	Device     string      `json:"device"`
+	Model      string      `json:"model"`
+	Engine     string      `json:"engine"`
+	Desired    string      `json:"desired"`
+	State      string      `json:"state"`
+	Slots      int         `json:"slots"`
+	Busy       int         `json:"busy"`
+	VRAMBytes  int64       `json:"vram_bytes"`
+	URL        string      `json:"url"`
+	Error      *errorEvent `json:"error,omitempty"`
+	ChangedAt  *time.Time  `json:"changed_at"`
+	LastUsedAt *time.Time  `json:"last_used_at"`
+}
+
+var workerStates = map[fsm.WorkerState]string{
+	fsm.WorkerSpawning: "spawning", fsm.WorkerLoading: "loading", fsm.WorkerDraining: "draining",
+	fsm.WorkerStopped: "stopped", fsm.WorkerFailed: "failed",
+}
+
+// workerState tells idle and busy apart, which the state does not store.
+func workerState(w *fsm.Worker, busy int) string {
+	switch {
+	case w.State != fsm.WorkerReady:
+		return workerStates[w.State]
+	case busy > 0:
+		return "busy"
+	default:
+		return "idle"
+	}
+}
+
+func workerOf(v *fsm.View, w *fsm.Worker) workerJSON {
+	busy := v.Running(w.ID)
+	out := workerJSON{
+		ID: w.ID, Hive: w.Hive, Device: w.Device, Model: w.Model, Engine: w.Engine, Desired: "running",
+		State: workerState(w, busy), Slots: w.Slots, Busy: busy, VRAMBytes: w.VRAM, ChangedAt: millisTime(w.Wall),
+	}
+	if w.State.Gone() || w.State == fsm.WorkerDraining {
+		out.Desired = "stopped"
+	}
+	if h, ok := v.Hive(w.Hive); ok {
+		out.URL = hives.WorkerURL(h.Facts.URL, w.ID)
+	}
+	if w.Failure != nil {
+		out.Error = &errorEvent{Code: w.Failure.Code, Message: w.Failure.Message}
+	}
+	if w.LastUsed > 0 {
+		// Cluster time is told as wall time by its distance from the view's own.
+		m := v.Meta()
+		out.LastUsedAt = millisTime(m.Wall - (m.Now - w.LastUsed).Milliseconds())
+	}
+	return out
+}
+
+// listWorkers is GET /v2/workers.
+func (s *Server) listWorkers(w http.ResponseWriter, r *request) error {
+	return writePage(w, r, func(yield func(string, func() workerJSON) bool) {
+		for wk := range r.view.Workers() {
+			if !yield(wk.ID, func() workerJSON { return workerOf(r.view, wk) }) {
+				return
+			}
+		}
+	})
+}
+
+// spawnWorker is POST /v2/workers/spawn.
+func (s *Server) spawnWorker(w http.ResponseWriter, r *request) error {
+	var req struct {
+		Model  string `json:"model"`
+		Hive   string `json:"hive"`
+		Device string `json:"device"`
+		Slots  int    `json:"slots"`
+	}
+	if err := decodeStrict(r.body, &req); err != nil {
+		return err
+	}
+	if err := validateModel(req.Model); err != nil {
+		return err
+	}
+	if req.Slots < 0 || req.Slots > 1024 {
+		return fsm.Errorf(fsm.CodeInvalid, "slots: is %d, must be 1 to 1024 (0: the engine's own)", req.Slots)
+	}
+	var wait time.Duration
+	if q := r.URL.Query().Get("wait"); q != "" {
+		var err error
+		if wait, err = time.ParseDuration(q); err != nil || wait < 0 || wait > 10*time.Minute {
+			return fsm.Errorf(fsm.CodeInvalid, "wait: %.40q must be a duration of 0s to 10m", q)
+		}
+	}
+	ans, err := s.queen.Do(r.Context(), schedule.Request{SpawnWorker: &schedule.SpawnWorker{
+		ID: "w-" + ulid.Make().String(), Model: req.Model, Hive: req.Hive, Device: req.Device, Slots: req.Slots,
+	}})
+	if err != nil {
+		return err
+	}
+	s.index(w, ans.Index)
+	state := workerStates[ans.WorkerState]
+	if wait > 0 {
+		ctx, cancel := s.untilDrain(r.Context())
+		defer cancel()
+		if state, err = s.waitReady(ctx, ans, wait); err != nil {
+			return err
+		}
+	}
+	return writeJSON(w, http.StatusAccepted, map[string]string{"worker_id": ans.Worker, "state": state})
+}
+
+// waitReady waits until a worker takes runs, is gone, or the time is over.
+func (s *Server) waitReady(ctx context.Context, ans schedule.Answer, wait time.Duration) (string, error) {
+	watch := s.queen.Watch(fsm.Row{Table: fsm.TableWorker, ID: ans.Worker})
+	defer watch.Close()
+	view, err := s.queen.WaitIndex(ctx, ans.Index)
+	if err != nil { // desired all the same: this replica only cannot show it yet
+		return workerStates[ans.WorkerState], nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for over := false; ; view = s.queen.View() {
+		w, ok := view.Worker(ans.Worker)
+		switch {
+		case !ok:
+			return "", fsm.Errorf(fsm.CodeNotFound, "worker %s is gone", ans.Worker)
+		case w.State.Gone() && w.Failure != nil:
+			return "", &fsm.Error{Code: fsm.CodeWorkerFailed, Message: w.Failure.Message}
+		case over || w.State == fsm.WorkerReady || w.State.Gone():
+			return workerState(w, view.Running(w.ID)), nil
+		}
+		select {
+		case <-watch.C():
+		case <-timer.C:
+			over = true
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// stopWorker is DELETE /v2/workers/{id}; ?force=true ends its runs too.
+func (s *Server) stopWorker(w http.ResponseWriter, r *request) error {
+	return s.stop(w, r, r.vars["id"], r.URL.Query().Get("force") == "true")
+}
+
+// shutdownWorker is POST /v2/workers/shutdown.
+func (s *Server) shutdownWorker(w http.ResponseWriter, r *request) error {
+	var req struct {
+		WorkerID string `json:"worker_id"`
+		Force    bool   `json:"force"`
+	}
+	if err := decodeStrict(r.body, &req); err != nil {
+		return err
+	}
+	if req.WorkerID == "" {
+		return fsm.Errorf(fsm.CodeInvalid, "worker_id: is missing")
+	}
+	return s.stop(w, r, req.WorkerID, req.Force)
+}
+
+func (s *Server) stop(w http.ResponseWriter, r *request, id string, force bool) error {
+	ans, err := s.queen.Do(r.Context(), schedule.Request{StopWorker: &schedule.StopWorker{ID: id, Force: force}})
+	if err != nil {
+		return err
+	}
+	s.index(w, ans.Index)
+	return writeJSON(w, http.StatusAccepted, map[string]string{"worker_id": id, "state": workerStates[ans.WorkerState]})
+}
+
+// modelJSON is a model in the shape of the OpenAI API, with what is known of it beside.
+type modelJSON struct {
+	ID      string   `json:"id"`
+	Object  string   `json:"object"`
+	Created int64    `json:"created"`
+	OwnedBy string   `json:"owned_by"`
+	State   string   `json:"state"` // ready, loading or available
+	Hives   []string `json:"hives"`
+	Engines []string `json:"engines"`
+	Workers int      `json:"workers"`
+	Slots   int      `json:"slots"`
+	Busy    int      `json:"busy"`
+	Context int      `json:"context,omitempty"`
+}
+
+// models lists every model some hive offers.
+func (s *Server) models(v *fsm.View) []modelJSON {
+	out := []modelJSON{}
+	for ref := range v.Models() {
+		m := modelJSON{ID: ref, Object: "model", OwnedBy: "queen-rbee", State: "available", Hives: []string{}, Engines: []string{}}
+		for h := range v.HivesWith(ref) {
+			m.Hives = append(m.Hives, h.ID)
+			for _, em := range h.Facts.Models {
+				if em.Ref == ref {
+					m.Engines = append(m.Engines, em.Engine)
+					m.Context = max(m.Context, em.Context)
+					m.Created = max(m.Created, h.RegisteredWall/1000)
+				}
+			}
+		}
+		m.Engines = sortedSet(m.Engines)
+		for w := range v.WorkersOf(ref) {
+			m.Workers++
+			switch w.State {
+			case fsm.WorkerReady:
+				m.State = "ready"
+				m.Slots += w.Slots
+				m.Busy += v.Running(w.ID)
+			case fsm.WorkerSpawning, fsm.WorkerLoading:
+				if m.State == "available" {
+					m.State = "loading"
+				}
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// modelList is GET /v2/models.
+func (s *Server) modelList(w http.ResponseWriter, r *request) error {
+	return writePage(w, r, func(yield func(string, func() modelJSON) bool) {
+		for _, m := range s.models(r.view) {
+			if !yield(m.ID, func() modelJSON { return m }) {
+				return
+			}
+		}
+	})
+}
