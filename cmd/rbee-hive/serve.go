@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/pflag"
+
+	"queen-rbee/cmd/internal/settings"
+	"queen-rbee/cmd/internal/version"
+	"queen-rbee/hives/agent"
+	"queen-rbee/hives/engine"
+)
+
+// Serve is a hive's agent as a program. Use it in the order ParseFlags, Validate, Run.
+type Serve struct {
+	Options  Options
+	Sections Sections
+	Agent    *agent.Agent // set by Validate
+
+	flags  *pflag.FlagSet
+	src    settings.Sources
+	stderr io.Writer
+}
+
+// NewServe makes the program; its log goes to stderr.
+func NewServe(stderr io.Writer) *Serve {
+	s := &Serve{stderr: stderr}
+	s.flags = s.Options.flags()
+	return s
+}
+
+// Usage lists the flags.
+func (s *Serve) Usage() string {
+	return "rbee-hive serve runs the agent of one machine with engines.\n\nUsage: rbee-hive serve [flags]\n\n" + s.flags.FlagUsages()
+}
+
+// ParseFlags reads flags, environment and config file.
+func (s *Serve) ParseFlags(args []string) error {
+	if err := s.flags.Parse(args); err != nil {
+		return err
+	}
+	if s.Options.Version {
+		return nil
+	}
+	if s.flags.NArg() > 0 {
+		return &settings.Error{Where: s.flags.Arg(0), Problem: "rbee-hive serve takes flags only"}
+	}
+	var err error
+	s.src, err = settings.Load(s.flags, &s.Sections)
+	return err
+}
+
+// Validate checks everything that can be checked before the agent runs, and makes it.
+func (s *Serve) Validate() error {
+	o := &s.Options
+	level := hclog.LevelFromString(o.LogLevel)
+	if level == hclog.NoLevel {
+		return s.src.Errorf("log-level", "is %q; it must be trace, debug, info, warn or error", o.LogLevel)
+	}
+	for name, d := range map[string]time.Duration{
+		"start-timeout": o.StartTimeout, "offline-after": o.OfflineAfter, "retain-runs": o.RetainRuns} {
+		if d <= 0 {
+			return s.src.Errorf(name, "is %v; it must be more than 0, such as 30s", d)
+		}
+	}
+	for name, d := range map[string]time.Duration{"drain-timeout": o.DrainTimeout,
+		"engine-first-token-timeout": o.FirstToken, "engine-inter-token-timeout": o.InterToken} {
+		if d < 0 {
+			return s.src.Errorf(name, "is %v; it must not be negative", d)
+		}
+	}
+	engines, noEngines := s.engines()
+	var err error
+	s.Agent, err = agent.New(s.config(engines, level))
+	if bad, ok := errors.AsType[*agent.FieldError](err); ok {
+		switch {
+		case bad.Field == "engines" && noEngines != nil:
+			return noEngines
+		case s.flags.Lookup(bad.Field) != nil:
+			return s.src.Errorf(bad.Field, "%s", bad.Problem)
+		}
+	}
+	return err
+}
+
+func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Config {
+	o := &s.Options
+	return agent.Config{
+		ID: o.ID, Addr: o.Addr, AdvertiseURL: o.AdvertiseURL, Queens: o.Queens, Token: o.Token, DataDir: o.DataDir,
+		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines,
+		RetainRuns: o.RetainRuns, OfflineAfter: o.OfflineAfter,
+		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken),
+		Logger: hclog.New(&hclog.LoggerOptions{Name: "hive", Level: level, Output: s.stderr}),
+	}
+}
+
+// zeroIsNone turns a person's 0 into what package agent takes for none; its own 0 is the default.
+func zeroIsNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// engines makes the definitions of the file; without any, the hive offers the built-in engine.
+func (s *Serve) engines() ([]engine.Definition, error) {
+	specs := s.Sections.Engines
+	if len(specs) == 0 {
+		specs = map[string]engine.Spec{engine.BuiltinName: {}}
+	}
+	var out []engine.Definition
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		spec := specs[name]
+		if spec.StartTimeout == 0 {
+			spec.StartTimeout = engine.Duration(s.Options.StartTimeout)
+		}
+		d, err := spec.Definition(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// Run runs the agent until gentle ends (an orderly stop), hard ends (a quick one), or it
+// cannot go on.
+func (s *Serve) Run(hard, gentle context.Context) error {
+	defer context.AfterFunc(gentle, s.Agent.Stop)()
+	return s.Agent.Run(hard)
+}

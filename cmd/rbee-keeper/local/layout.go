@@ -1,0 +1,182 @@
+package local
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Config says what to run.
+type Config struct {
+	Dir        string
+	Queens     int     // 1 to 9
+	Hives      int     // 0 to 64
+	Slots      int     // runs at once per worker of the built-in engine
+	TokenRate  float64 // tokens per second of each run of the built-in engine
+	BasePort   int     // first of the ports to use; 0 picks free ones
+	HiveConfig string  // file for every hive instead of the generated one; "" generates
+
+	// Find returns the path of a binary. nil looks beside this executable, then in PATH.
+	Find func(name string) (string, error)
+	// Say, if set, is told in words what happens. It is called on the caller's goroutine.
+	Say func(text string)
+}
+
+// Limits of Config.
+const (
+	maxQueens = 9
+	maxHives  = 64
+)
+
+// Validate names the field that cannot be and the fix.
+func (c Config) Validate() error {
+	switch {
+	case c.Queens < 1 || c.Queens > maxQueens:
+		return fmt.Errorf("queens: %d is not between 1 and %d", c.Queens, maxQueens)
+	case c.Hives < 0 || c.Hives > maxHives:
+		return fmt.Errorf("hives: %d is not between 0 and %d", c.Hives, maxHives)
+	case c.Slots < 1 || c.Slots > 1024:
+		return fmt.Errorf("slots: %d is not between 1 and 1024", c.Slots)
+	case c.TokenRate <= 0:
+		return fmt.Errorf("token-rate: %g is not above 0", c.TokenRate)
+	case c.BasePort < 0 || c.BasePort > 65535-3*c.Queens-c.Hives:
+		return fmt.Errorf("base-port: %d leaves no room for %d ports", c.BasePort, 3*c.Queens+c.Hives)
+	case c.Dir == "":
+		return errors.New("dir: is empty; give a directory")
+	}
+	return nil
+}
+
+// Spec is how one process is started.
+type Spec struct {
+	Name string   `json:"name"`
+	Kind string   `json:"kind"` // queen or hive
+	Bin  string   `json:"bin"`
+	Args []string `json:"args"`
+	URL  string   `json:"url"`
+	Dir  string   `json:"dir"`
+}
+
+// Kinds of processes.
+const (
+	KindQueen = "queen"
+	KindHive  = "hive"
+)
+
+func (s Spec) pidFile() string { return filepath.Join(s.Dir, "pid") }
+func (s Spec) logFile() string { return filepath.Join(s.Dir, "log") }
+
+// file is dev.json.
+type file struct {
+	Processes []Spec `json:"processes"`
+}
+
+const fileName = "dev.json"
+
+func readFile(dir string) (file, error) {
+	var f file
+	path := filepath.Join(dir, fileName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return f, fmt.Errorf("%w; give the --dir of a running dev", err)
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+func (f file) write(dir string) error {
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(dir, fileName), string(data)+"\n")
+}
+
+// writeWhole replaces a file, so that a reader sees the old or the new one.
+func writeWhole(path, text string) error {
+	tmp := fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
+	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func newToken() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "rbee-dev-" + hex.EncodeToString(b[:])
+}
+
+func queenSpecs(c Config, bin, token string, ports []int) []Spec {
+	specs := make([]Spec, c.Queens)
+	first := "127.0.0.1:" + strconv.Itoa(ports[0])
+	for i := range specs {
+		name := fmt.Sprintf("queen-%d", i+1)
+		dir := filepath.Join(c.Dir, name)
+		addr := func(n int) string { return "127.0.0.1:" + strconv.Itoa(ports[3*i+n]) }
+		args := []string{
+			"serve", "--name", name, "--data-dir", filepath.Join(dir, "data"),
+			"--http-addr", addr(0), "--raft-addr", addr(1), "--gossip-addr", addr(2), "--token", token,
+		}
+		if i == 0 {
+			args = append(args, "--bootstrap")
+		} else {
+			args = append(args, "--join", first)
+		}
+		specs[i] = Spec{Name: name, Kind: KindQueen, Bin: bin, Args: args, URL: "http://" + addr(0), Dir: dir}
+	}
+	return specs
+}
+
+func hiveSpecs(c Config, bin, hiveToken string, queens []Spec, ports []int) []Spec {
+	specs := make([]Spec, c.Hives)
+	for i := range specs {
+		name := fmt.Sprintf("hive-%d", i+1)
+		dir := filepath.Join(c.Dir, name)
+		addr := "127.0.0.1:" + strconv.Itoa(ports[i])
+		config := c.HiveConfig
+		if config == "" {
+			config = filepath.Join(dir, "hive.yaml")
+		}
+		args := []string{
+			"serve", "--id", name, "--addr", addr, "--advertise-url", "http://" + addr,
+			"--data-dir", filepath.Join(dir, "data"), "--config", config, "--token", hiveToken,
+		}
+		for _, q := range queens {
+			args = append(args, "--queen", q.URL)
+		}
+		specs[i] = Spec{Name: name, Kind: KindHive, Bin: bin, Args: args, URL: "http://" + addr, Dir: dir}
+	}
+	return specs
+}
+
+// hiveYAML is the config of a generated hive.
+func hiveYAML(c Config, name string) string {
+	return fmt.Sprintf(`# made by rbee-keeper dev
+engines:
+  builtin: {slots: %d, args: ["--tokens-per-second", "%g"]}
+labels: {dev: "true", hive: %s}
+`, c.Slots, c.TokenRate, name)
+}
+
+// writeEnv writes what a client needs, for `. dev.env` and for programs that read lines.
+func writeEnv(dir string, queens, hives []Spec, key string) error {
+	urls := func(specs []Spec) string {
+		var u []string
+		for _, s := range specs {
+			u = append(u, s.URL)
+		}
+		return strings.Join(u, ",")
+	}
+	text := fmt.Sprintf("RBEE_QUEENS=%s\nRBEE_API_KEY=%s\nRBEE_HIVES=%s\nexport RBEE_QUEENS RBEE_API_KEY RBEE_HIVES\n",
+		urls(queens), key, urls(hives))
+	return writeWhole(filepath.Join(dir, "dev.env"), text)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"queen-rbee/cmd/rbee-keeper/client/clienttest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"rbee-keeper": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+type fakeKey struct{}
+
+// deferrer lets the fake cluster end with its script.
+type deferrer struct{ *testscript.Env }
+
+func (d deferrer) Cleanup(f func()) { d.Defer(f) }
+
+// TestScripts runs the commands against three fake queens: see testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			f := clienttest.New(deferrer{env}, 3)
+			answers(f)
+			env.Values[fakeKey{}] = f
+			env.Setenv("RBEE_QUEENS", strings.Join(f.URLs(), ","))
+			env.Setenv("RBEE_API_KEY", "key")
+			env.Setenv("RBEE_PATIENCE", "200ms")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// fault QUEEN MATCH STATUS CODE: the next request that matches is refused.
+			"fault": func(ts *testscript.TestScript, _ bool, args []string) {
+				status, err := strconv.Atoi(args[2])
+				ts.Check(err)
+				fake(ts).Queens[number(ts, args[0])].Fail(clienttest.Fault{Match: args[1], Status: status, Code: args[3]})
+			},
+			// cut QUEEN MATCH FRAMES: the next stream that matches breaks after so many frames.
+			"cut": func(ts *testscript.TestScript, _ bool, args []string) {
+				frames, err := strconv.Atoi(args[2])
+				ts.Check(err)
+				fake(ts).Queens[number(ts, args[0])].Fail(clienttest.Fault{Match: args[1], Frames: frames, MidFrame: true})
+			},
+			// frames QUEEN FILE: the next stream has the frames of the file.
+			"frames": func(ts *testscript.TestScript, _ bool, args []string) {
+				frames := strings.Split(strings.TrimSpace(ts.ReadFile(args[1])), "\n\n")
+				fake(ts).Queens[number(ts, args[0])].Fail(clienttest.Fault{EditFrames: func([]string) []string { return frames }})
+			},
+			// die QUEEN...: they are gone.
+			"die": func(ts *testscript.TestScript, _ bool, args []string) {
+				for _, a := range args {
+					q := fake(ts).Queens[number(ts, a)]
+					q.CloseClientConnections()
+					q.Close()
+				}
+			},
+			// seen: stdout for the next check is what the queens were asked.
+			"seen": func(ts *testscript.TestScript, neg bool, args []string) {
+				all := strings.Join(fake(ts).Seen(), "\n")
+				if strings.Contains(all, args[0]) == neg {
+					ts.Fatalf("the queens saw:\n%s", all)
+				}
+			},
+			// jobs N: so many jobs were made.
+			"jobs": func(ts *testscript.TestScript, _ bool, args []string) {
+				if n := len(fake(ts).Jobs()); strconv.Itoa(n) != args[0] {
+					ts.Fatalf("%d jobs were made", n)
+				}
+			},
+		},
+	})
+}
+
+func fake(ts *testscript.TestScript) *clienttest.Fake { return ts.Value(fakeKey{}).(*clienttest.Fake) }
+
+func number(ts *testscript.TestScript, s string) int {
+	n, err := strconv.Atoi(s)
+	ts.Check(err)
+	return n - 1
+}
+
+func answers(f *clienttest.Fake) {
+	list := func(items ...any) map[string]any { return map[string]any{"items": items} }
+	f.Answer["GET /v2/cluster"] = map[string]any{
+		"cluster_id": "01C", "leader": "queen-2", "term": 3, "commit_index": 17, "future": "field",
+		"queens": []any{
+			map[string]any{"id": "queen-1", "http_url": "http://a:7833", "role": "voter", "status": "alive", "applied_index": 17, "version": "v1"},
+			map[string]any{"id": "queen-2", "http_url": "http://b:7833", "role": "voter", "status": "dead", "leader": true, "applied_index": 16},
+		},
+	}
+	f.Answer["GET /v2/cluster/token"] = map[string]any{
+		"cluster_token": "CT", "hive_token": "HT", "join_command": "queen-rbee serve --token CT", "hive_command": "rbee-hive serve --token HT",
+	}
+	f.Answer["POST /v2/cluster/transfer"] = map[string]any{"leader": "queen-1"}
+	f.Answer["DELETE /v2/cluster/queens/queen-2"] = map[string]any{}
+	f.Answer["GET /v2/hives"] = list(map[string]any{
+		"id": "hive-1", "url": "http://h:7835", "status": "online", "desired": "running", "labels": map[string]string{"b": "2", "a": "1"},
+		"devices": []any{map[string]any{"id": "gpu0", "kind": "cuda", "total_bytes": 24 << 30, "free_bytes": 1 << 30}, map[string]any{"id": "cpu", "total_bytes": 512, "free_bytes": nil}},
+	})
+	f.Answer["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536})
+	f.Answer["GET /v2/models"] = list(map[string]any{
+		"id": "builtin/markov", "object": "model", "created": 1, "state": "available", "hives": []string{"hive-1", "hive-2"},
+		"engines": []string{"builtin"}, "workers": 1, "slots": 8, "busy": 2,
+	})
+	f.Answer["POST /v2/workers/spawn"] = map[string]any{"worker_id": "w9", "state": "spawning"}
+	f.Answer["DELETE /v2/workers/w1"] = map[string]any{}
+}
