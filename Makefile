@@ -1,0 +1,70 @@
+# Go, git and make are all that build, demo and test need. lint fetches its two tools through
+# the Go module proxy; race needs a C compiler.
+
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null && { test -z "$$(git status --porcelain)" || echo -dirty; })
+COMMIT  := $(subst $() ,,$(COMMIT))
+RELEASE ?= $(shell git describe --tags --exact-match 2>/dev/null)
+VERSION := queen-rbee/cmd/internal/version
+LDFLAGS := -s -w -X $(VERSION).commit=$(COMMIT) -X $(VERSION).release=$(RELEASE)
+
+BINARIES := $(notdir $(patsubst %/main.go,%,$(wildcard cmd/queen-rbee/main.go cmd/rbee-*/main.go)))
+
+# Tests of whole processes starve when too many packages run beside them.
+P       ?= 2
+TIMEOUT ?= 10m
+FUZZTIME ?= 5s
+
+GOLANGCI_VERSION    := v2.15.0
+STATICCHECK_VERSION := v0.8.2
+TOOLS ?= $(CURDIR)/bin/tools
+
+.PHONY: all build demo test race lint tools fmt fuzz clean $(BINARIES)
+
+all: build
+
+build: $(BINARIES)
+
+# Static binaries: they run on any machine of the same system, whatever its C library.
+$(BINARIES):
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/$@ ./cmd/$@
+
+demo: build
+	bin/rbee-keeper demo
+
+test:
+	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 go test -p $(P) -timeout $(TIMEOUT) ./...
+
+# Whole processes are tested by make test; RBEE_E2E_RACE=1 builds those with the detector too.
+race:
+	CGO_ENABLED=1 go test -race -p $(P) -timeout $(TIMEOUT) $$(go list ./... | grep -v /internal/e2e)
+
+# A tool is installed once for each version and found by its name.
+tools: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/staticcheck-$(STATICCHECK_VERSION):
+	GOBIN=$(TOOLS) GOFLAGS= go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	mv $(TOOLS)/staticcheck $@
+
+lint: tools
+	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) run ./...
+	$(TOOLS)/staticcheck-$(STATICCHECK_VERSION) ./...
+
+fmt: tools
+	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) fmt ./...
+
+# One target after the other, each for FUZZTIME: go test fuzzes one at a time.
+fuzz:
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "fuzz $$target in $$(dirname "$$file")"; \
+			CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel $(P) "$$(dirname "$$file")" </dev/null; \
+		done; \
+	done
+
+clean:
+	rm -rf bin
