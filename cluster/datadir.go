@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,13 +18,15 @@ type identity struct {
 	ClusterID string `json:"cluster_id,omitempty"` // empty until born or joined
 }
 
-// dataDir is an open, locked data directory.
+// dataDir is an open, locked data directory. Only its cluster changes after it was opened.
 type dataDir struct {
 	path  string
 	lock  *os.File
-	id    identity
 	token string
 	fresh bool // there was no identity before this start
+
+	mu sync.Mutex // of id: joining and catching up both learn the cluster
+	id identity
 }
 
 const (
@@ -101,8 +104,17 @@ func (d *dataDir) loadIdentity(cfg *Config) error {
 	return nil
 }
 
+// cluster is the id of the cluster the directory belongs to; empty until born or joined.
+func (d *dataDir) cluster() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.id.ClusterID
+}
+
 // setCluster remembers which cluster the directory belongs to, once.
 func (d *dataDir) setCluster(id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.id.ClusterID == id {
 		return nil
 	}

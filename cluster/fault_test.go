@@ -51,7 +51,8 @@ func startLoad(t *testing.T, c *clustertest.Cluster, callers int) *load {
 func (l *load) one(ctx context.Context, c *clustertest.Cluster, at int) {
 	id := ulid.Make().String()
 	for ; ctx.Err() == nil; at++ {
-		n := c.Nodes()[at%len(c.Nodes())]
+		nodes := c.Nodes() // once: a queen may be added meanwhile
+		n := nodes[at%len(nodes)]
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
 		a, err := submit(try, n, id)
 		cancel()

@@ -107,7 +107,7 @@ func (n *node) joinBy(ctx context.Context, client *http.Client, addr string) (Jo
 	if err != nil {
 		return answer, err
 	}
-	body, err := json.Marshal(n.joinRequest(n.dir.id.ClusterID))
+	body, err := json.Marshal(n.joinRequest(n.dir.cluster()))
 	if err != nil {
 		return answer, err
 	}

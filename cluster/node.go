@@ -57,7 +57,7 @@ func (n *node) open() (err error) {
 	}
 	n.opened(n.dir.token)
 	n.guard = newDiskGuard(n.cfg.Timings.DiskStall, n.cfg.Clock, n.fail)
-	if n.storage, err = openStorage(n.cfg.DataDir, n.dir.id.ClusterID != "", n.cfg.Segment, n.guard, n.log); err != nil {
+	if n.storage, err = openStorage(n.cfg.DataDir, n.dir.cluster() != "", n.cfg.Segment, n.guard, n.log); err != nil {
 		return err
 	}
 	if n.transport, err = listen(n.cfg, n.dir.token, n.hello, n.log.Named("transport")); err != nil {
@@ -112,8 +112,8 @@ func (n *node) wayIn(hasState bool) error {
 	switch d := n.dir; {
 	case hasState:
 		return nil
-	case d.id.ClusterID != "":
-		return startError(nil, "the log of queen %s in %s is gone although it was a member of cluster %s: put it back, or remove this queen from the cluster, empty the directory and join again", d.id.Name, d.path, d.id.ClusterID)
+	case d.cluster() != "":
+		return startError(nil, "the log of queen %s in %s is gone although it was a member of cluster %s: put it back, or remove this queen from the cluster, empty the directory and join again", d.id.Name, d.path, d.cluster())
 	case n.cfg.Bootstrap && len(n.cfg.Join) > 0:
 		return startError(nil, "--bootstrap starts a new cluster and --join enters one: give only one of them to a queen with an empty data directory")
 	case !n.cfg.Bootstrap && len(n.cfg.Join) == 0:
@@ -225,7 +225,7 @@ func (n *node) enter(ctx context.Context) error {
 		if err := n.joinCluster(ctx); err != nil {
 			return err
 		}
-	case len(n.cfg.Join) > 0 && n.dir.id.ClusterID != "":
+	case len(n.cfg.Join) > 0 && n.dir.cluster() != "":
 		if err := n.checkJoin(ctx); err != nil {
 			return err
 		}

@@ -80,10 +80,10 @@ func (c *Cluster) Add() *Node {
 			n.Config.Join = append(n.Config.Join, other.Config.HTTPURL)
 		}
 	}
-	c.mu.Lock()
-	c.nodes = append(c.nodes, n)
-	c.mu.Unlock()
 	n.Start()
+	c.mu.Lock()
+	c.nodes = append(c.nodes, n) // only now: whoever goes through Nodes asks their queens
+	c.mu.Unlock()
 	c.Eventually(func() error { return n.ready() })
 	return n
 }
