@@ -11,21 +11,21 @@ import (
 )
 
 // Workers and hives die under runs: before the first token nobody notices, after it the
-// client gets what it asked for. At 2 tokens a second the first one takes half a second.
+// client gets what it asked for. At one token a second there is time to kill before the first.
 func TestWorkerAndHiveLoss(t *testing.T) {
 	ref := rig.NewReference(t)
-	c := rig.Start(t, rig.Options{Slots: 4, TokenRate: 2})
+	c := rig.Start(t, rig.Options{Slots: 4, TokenRate: 1})
 
 	t.Run("worker killed before the first token", func(t *testing.T) {
 		c.Warm(t)
-		w := start(t, c, ref, 4, func(i int, s *rig.Stream) { s.Task, s.Queens = task(i, 4), from(c.Queens, i) })
+		w := start(t, c, ref, 4, func(i int, s *rig.Stream) { s.Task, s.Queens = task(i, 2), from(c.Queens, i) })
 		hive := running(t, c, w)
 		killWorkers(t, c, hive)
 		invisible(t, c, w, hive)
 	})
 	t.Run("hive killed before the first token", func(t *testing.T) {
 		c.Warm(t)
-		w := start(t, c, ref, 4, func(i int, s *rig.Stream) { s.Task, s.Queens = task(10+i, 4), from(c.Queens, i) })
+		w := start(t, c, ref, 4, func(i int, s *rig.Stream) { s.Task, s.Queens = task(10+i, 2), from(c.Queens, i) })
 		hive := running(t, c, w)
 		hive.Kill(t)
 		killWorkers(t, c, hive) // the machine is gone, not only the agent
@@ -37,7 +37,7 @@ func TestWorkerAndHiveLoss(t *testing.T) {
 		c.Warm(t)
 		hive := c.Hives[0]
 		w := start(t, c, ref, 2, func(i int, s *rig.Stream) {
-			s.Task, s.Queens = task(20+i, 6), from(c.Queens, i)
+			s.Task, s.Queens = task(20+i, 4), from(c.Queens, i)
 			s.Task.Hive = hive.Name
 		})
 		w.all(2)
@@ -60,7 +60,7 @@ func TestWorkerAndHiveLoss(t *testing.T) {
 	t.Run("worker killed in mid-stream, restart", func(t *testing.T) {
 		c.Warm(t)
 		w := start(t, c, ref, 4, func(i int, s *rig.Stream) {
-			s.Task, s.Queens = task(30+i, 6), from(c.Queens, i)
+			s.Task, s.Queens = task(30+i, 4), from(c.Queens, i)
 			s.Task.OnWorkerLoss = "restart"
 		})
 		w.all(2)
