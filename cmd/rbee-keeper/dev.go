@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,12 @@ func (k *keeper) withCluster(ctx context.Context, cfg local.Config, do func(cont
 			return err
 		}
 		cfg.Dir = dir
-		defer func() { _ = os.RemoveAll(dir) }()
+		defer func() {
+			if errors.Is(err, errNotStopped) { // it names logs in there
+				return
+			}
+			_ = os.RemoveAll(dir)
+		}()
 	}
 	c, err := local.New(cfg)
 	if err != nil {
@@ -74,7 +80,7 @@ func (k *keeper) withCluster(ctx context.Context, cfg local.Config, do func(cont
 	}
 	defer func() {
 		if stopErr := c.Stop(); stopErr != nil {
-			err = errors.Join(err, stopErr)
+			err = errors.Join(err, fmt.Errorf("%w: %w", errNotStopped, stopErr))
 		}
 	}()
 	if err := c.Start(ctx); err != nil {
@@ -82,6 +88,9 @@ func (k *keeper) withCluster(ctx context.Context, cfg local.Config, do func(cont
 	}
 	return do(ctx, c)
 }
+
+// errNotStopped is a cluster that did not end as it should.
+var errNotStopped = errors.New("not everything ended in order")
 
 func (k *keeper) dev(ctx context.Context, cfg local.Config) error {
 	cfg.Say = func(text string) { k.say("%s", text) }
@@ -96,7 +105,7 @@ func (k *keeper) dev(ctx context.Context, cfg local.Config) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(k.out, "\nin another terminal:\n  . %s/dev.env\n  rbee-keeper infer builtin/markov \"Once upon a time\"\n\nready; Ctrl-C ends it\n", c.Dir())
+		fmt.Fprintf(k.out, "\nin another terminal:\n  . %s\n  rbee-keeper infer builtin/markov \"Once upon a time\"\n\nready; Ctrl-C ends it\n", local.Quote(filepath.Join(c.Dir(), "dev.env")))
 		c.Watch(ctx)
 		k.say("stopping")
 		return nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,8 +44,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("hives: %d is not between 0 and %d", c.Hives, maxHives)
 	case c.Slots < 1 || c.Slots > 1024:
 		return fmt.Errorf("slots: %d is not between 1 and 1024", c.Slots)
-	case c.TokenRate <= 0:
-		return fmt.Errorf("token-rate: %g is not above 0", c.TokenRate)
+	case !(c.TokenRate > 0) || math.IsInf(c.TokenRate, 0): // not a number is not above 0 either
+		return fmt.Errorf("token-rate: %g is not a number above 0", c.TokenRate)
 	case c.BasePort < 0 || c.BasePort > 65535-3*c.Queens-c.Hives:
 		return fmt.Errorf("base-port: %d leaves no room for %d ports", c.BasePort, 3*c.Queens+c.Hives)
 	case c.Dir == "":
@@ -165,6 +166,17 @@ engines:
   builtin: {slots: %d, args: ["--tokens-per-second", "%g"]}
 labels: {dev: "true", hive: %s}
 `, c.Slots, c.TokenRate, name)
+}
+
+// Quote makes a text one word of a shell's line.
+func Quote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:,=+@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // writeEnv writes what a client needs, for `. dev.env` and for programs that read lines.

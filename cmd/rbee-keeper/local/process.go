@@ -50,6 +50,9 @@ func command(s Spec) (*exec.Cmd, *os.File, error) {
 	}
 	cmd.Env = append(cmd.Env, marker+"="+filepath.Dir(s.Dir))
 	cmd.Stdout, cmd.Stderr = log, log
+	// A group of its own: Ctrl-C at the terminal is for this process, which ends hives and
+	// queens in their order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd, log, nil
 }
 

@@ -47,9 +47,9 @@ func (c *Cluster) look(s Spec, told map[string]bool) {
 	}
 	switch {
 	case pid != 0 && !runs(pid, c.cfg.Dir):
-		c.say("%s (pid %d) has ended; start it again with: rbee-keeper dev --restart %s --dir %s", s.Name, pid, s.Name, c.cfg.Dir)
+		c.say("%s (pid %d) has ended; start it again with: rbee-keeper dev --restart %s --dir %s", s.Name, pid, s.Name, Quote(c.cfg.Dir))
 	case pid == 0 && ch != nil && ch.ended():
-		c.say("%s (pid %d) has ended: %s; start it again with: rbee-keeper dev --restart %s --dir %s", s.Name, ch.pid, ch.how, s.Name, c.cfg.Dir)
+		c.say("%s (pid %d) has ended: %s; start it again with: rbee-keeper dev --restart %s --dir %s", s.Name, ch.pid, ch.how, s.Name, Quote(c.cfg.Dir))
 	default:
 		return
 	}
