@@ -77,15 +77,7 @@ func cutOff(t *testing.T, leads bool) {
 		}
 		return nil
 	})
-	for i, s := range w.streams {
-		if on[i] != "hive-1" {
-			continue
-		}
-		select {
-		case <-s.After(60): // tokens are not held back, only what they mean
-		case <-t.Context().Done():
-		}
-	}
+	w.allOf(60, func(i int) bool { return on[i] == "hive-1" }) // tokens are not held back, only what they mean
 	rig.Pause(t.Context(), time.Second)
 	for i, s := range w.streams {
 		if s.Over() {

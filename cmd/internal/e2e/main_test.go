@@ -83,9 +83,18 @@ func start(t *testing.T, c *rig.Cluster, ref *rig.Reference, n int, set func(i i
 // all waits until every client has so many tokens, or one has failed.
 func (w *crowd) all(tokens int) {
 	w.t.Helper()
+	w.allOf(tokens, func(int) bool { return true })
+}
+
+// allOf is all for some of the clients.
+func (w *crowd) allOf(tokens int, some func(i int) bool) {
+	w.t.Helper()
 	timer := time.NewTimer(streamTime)
 	defer timer.Stop()
-	for _, s := range w.streams {
+	for i, s := range w.streams {
+		if !some(i) {
+			continue
+		}
 		select {
 		case <-s.After(tokens):
 		case <-timer.C:

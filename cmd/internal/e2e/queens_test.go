@@ -27,15 +27,15 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 	var wait sync.WaitGroup
 	begun := time.Now()
 	wait.Go(func() { late = submitAll(t, c, 60, more) })
-	leader.Kill(t)
-	wait.Wait()
-	t.Logf("60 submissions around the death of %s took %s", leader.Name, time.Since(begun))
 	for _, s := range w.streams {
-		if s.Tokens() >= 100 {
-			t.Error("a stream had ended before the leader died: the test is too light")
+		if s.Over() {
+			t.Error("a stream has ended before the leader dies: the test is too light")
 			break
 		}
 	}
+	leader.Kill(t)
+	wait.Wait()
+	t.Logf("60 submissions around the death of %s took %s", leader.Name, time.Since(begun))
 
 	w.end()
 	all := append(append(w.ids(), waiting...), late...)

@@ -16,11 +16,11 @@ import (
 // readyTime is what processes get to start or to agree, on a machine with other work.
 const readyTime = 30 * time.Second
 
-// Living are the queens that run.
+// Living are the queens that run; one stopped by a signal does not.
 func (c *Cluster) Living() []*Process {
 	var up []*Process
 	for _, q := range c.Queens {
-		if q.Alive() {
+		if q.Alive() && !q.Frozen() {
 			up = append(up, q)
 		}
 	}

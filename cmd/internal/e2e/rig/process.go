@@ -108,6 +108,13 @@ func (p *Process) Over() <-chan struct{} {
 	return over
 }
 
+// Frozen tells whether it was stopped by SIGSTOP and not woken since.
+func (p *Process) Frozen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
 // Alive tells whether it runs (or is stopped by SIGSTOP).
 func (p *Process) Alive() bool {
 	_, over := p.current()
