@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"queen-rbee/cmd/internal/settings"
@@ -26,7 +27,7 @@ func (k *keeper) exit(err error) int {
 		return exitFailed
 	}
 	if errors.Is(err, context.Canceled) {
-		err = errCancelled
+		err = errInterrupted
 	}
 	k.say("rbee-keeper: %v", err)
 	if hint := hintFor(err); hint != "" {
@@ -68,15 +69,17 @@ func hintFor(err error) string {
 	if _, ok := errors.AsType[*client.Unreachable](err); ok {
 		return "name a living queen with --queen or RBEE_QUEENS; rbee-keeper dev starts a cluster on this machine"
 	}
-	code := ""
-	if e, ok := errors.AsType[*client.Error](err); ok {
-		if e.RetryAfter > 0 {
-			return fmt.Sprintf("try again in %s", e.RetryAfter.Round(time.Second))
-		}
-		code = e.Code
-	}
 	if _, ok := errors.AsType[*client.Uncertain](err); ok {
-		code = "unknown_outcome"
+		return hints["unknown_outcome"]
 	}
-	return hints[code]
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok {
+		return ""
+	}
+	hint := hints[e.Code]
+	if e.RetryAfter > 0 {
+		again := fmt.Sprintf("try again in %s", max(time.Second, e.RetryAfter.Round(time.Second)))
+		hint = strings.TrimPrefix(hint+"; "+again, "; ")
+	}
+	return hint
 }

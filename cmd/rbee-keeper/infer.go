@@ -126,14 +126,11 @@ func (k *keeper) infer(ctx context.Context, t client.Task, o inferOptions) error
 		return err
 	}
 	defer c.Close()
-	switch {
-	case o.detach:
+	if o.detach {
 		return k.inferDetached(ctx, c, t, o.key)
-	case !o.stream:
-		return k.inferWhole(ctx, c, t, o.key)
 	}
 	s := c.Stream(ctx, t, o.key)
-	err = k.show(s)
+	err = k.show(s, o.stream)
 	if ctx.Err() != nil && s.JobID() != "" {
 		return k.cancelBehind(c, s.JobID())
 	}
@@ -150,18 +147,6 @@ func (k *keeper) inferDetached(ctx context.Context, c *client.Client, t client.T
 	}
 	fmt.Fprintln(k.out, a.JobID)
 	k.say("accepted; rbee-keeper jobs watch %s shows its output", a.JobID)
-	return nil
-}
-
-func (k *keeper) inferWhole(ctx context.Context, c *client.Client, t client.Task, key string) error {
-	res, err := c.Run(ctx, t, key)
-	if err != nil {
-		return err
-	}
-	if k.output != "table" {
-		return k.print(res)
-	}
-	fmt.Fprintln(k.out, k.text(res.Text))
 	return nil
 }
 
@@ -194,9 +179,10 @@ func (k *keeper) text(s string) string {
 	return s
 }
 
-// show prints a stream as it comes; as json or yaml, its result at the end.
-func (k *keeper) show(s *client.Stream) error {
-	live := k.output == "table"
+// show prints a stream: as it comes, or whole at its end. Either way it is read as a stream,
+// since that outlives the queen it is read from. As json or yaml it is the result at the end.
+func (k *keeper) show(s *client.Stream, asItComes bool) error {
+	live := asItComes && k.output == "table"
 	var tr client.Transcript
 	atLineStart := true
 	for ev, err := range s.Events() {
@@ -216,6 +202,9 @@ func (k *keeper) show(s *client.Stream) error {
 		case ev.Final():
 			if live && !atLineStart {
 				fmt.Fprintln(k.out)
+			}
+			if !live && k.output == "table" && ev.Kind == client.End {
+				fmt.Fprintln(k.out, k.text(tr.Text()))
 			}
 			return k.finish(s.JobID(), ev, tr.Text())
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,7 +129,7 @@ func jobsWatch(k *keeper) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			return k.show(c.Follow(cmd.Context(), args[0]))
+			return k.show(c.Follow(cmd.Context(), args[0]), true)
 		},
 	}
 }
@@ -137,7 +138,7 @@ func jobsCancel(k *keeper) *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel ID...", Short: "Cancel jobs",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 || slices.Contains(args, "") {
 				return usagef(cmd, "the job's id is missing")
 			}
 			return nil

@@ -148,8 +148,14 @@ func exactly(names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return usagef(cmd, "%q is one argument too many", args[len(names)])
 		}
+		for i, a := range args {
+			if a == "" {
+				return usagef(cmd, "%s is empty", names[i])
+			}
+		}
 		return nil
 	}
 }
 
-var errCancelled = errors.New("cancelled")
+// errInterrupted says nothing of what was asked for: a job that is only watched goes on.
+var errInterrupted = errors.New("interrupted")

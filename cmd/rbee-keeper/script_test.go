@@ -106,7 +106,8 @@ func answers(f *clienttest.Fake) {
 		"id": "hive-1", "url": "http://h:7835", "status": "online", "desired": "running", "labels": map[string]string{"b": "2", "a": "1"},
 		"devices": []any{map[string]any{"id": "gpu0", "kind": "cuda", "total_bytes": 24 << 30, "free_bytes": 1 << 30}, map[string]any{"id": "cpu", "total_bytes": 512, "free_bytes": nil}},
 	})
-	f.Answer["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536})
+	f.Answer["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "desired": "running", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536},
+		map[string]any{"id": "w0", "hive": "hive-1", "device": "cpu", "model": "m", "engine": "builtin", "desired": "stopped", "state": "stopped", "slots": 8})
 	f.Answer["GET /v2/models"] = list(map[string]any{
 		"id": "builtin/markov", "object": "model", "created": 1, "state": "available", "hives": []string{"hive-1", "hive-2"},
 		"engines": []string{"builtin"}, "workers": 1, "slots": 8, "busy": 2,

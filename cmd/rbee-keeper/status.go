@@ -39,10 +39,17 @@ func statusCommand(k *keeper) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			show := k.statusTable
 			if k.output != "table" {
-				return k.print(o)
+				show = func(o overview) error { return k.print(o) }
 			}
-			return k.statusTable(o)
+			if err := show(o); err != nil {
+				return err
+			}
+			if o.Cluster.Leader == "" {
+				return errors.New("the cluster has no leader: nothing can change until a majority of queens is alive")
+			}
+			return nil
 		},
 	}
 }
@@ -87,8 +94,11 @@ func (k *keeper) statusTable(o overview) error {
 			online++
 		}
 	}
+	workers := 0
 	for _, w := range o.Workers {
-		slots, busy = slots+w.Slots, busy+w.Busy
+		if w.Desired == "running" {
+			workers, slots, busy = workers+1, slots+w.Slots, busy+w.Busy
+		}
 	}
 	number := func(n int) string {
 		if n == countLimit {
@@ -96,15 +106,11 @@ func (k *keeper) statusTable(o overview) error {
 		}
 		return strconv.Itoa(n)
 	}
-	err := printTable(k.out, nil, [][]string{
+	return printTable(k.out, nil, [][]string{
 		{"leader", fmt.Sprintf("%s (term %d, commit %d)", leader, o.Cluster.Term, o.Cluster.CommitIndex)},
 		{"queens", fmt.Sprintf("%d of %d alive", alive, len(o.Cluster.Queens))},
 		{"hives", fmt.Sprintf("%d of %d online", online, len(o.Hives))},
-		{"workers", fmt.Sprintf("%d, %d of %d slots busy", len(o.Workers), busy, slots)},
+		{"workers", fmt.Sprintf("%d, %d of %d slots busy", workers, busy, slots)},
 		{"jobs", fmt.Sprintf("%s running, %s queued", number(o.Running), number(o.Queued))},
 	})
-	if err == nil && o.Cluster.Leader == "" {
-		err = errors.New("the cluster has no leader: nothing can change until a majority of queens is alive")
-	}
-	return err
 }

@@ -60,7 +60,7 @@ func tellFake(t *testing.T, pace time.Duration, killed func(*clienttest.Fake)) (
 	k := &keeper{out: &out, err: &out, output: "table"}
 	s := &story{k: k, screen: newScreen(k), model: "builtin/markov", lag: 100 * time.Millisecond, cluster: &fakeCluster{t: t, f: f, killed: killed}}
 	s.cfg = local.Config{Queens: 3, Hives: 1, Slots: 6}
-	s.size.streams, s.size.jobs, s.size.tokens = 6, 9, 60
+	s.size.streams, s.size.jobs, s.size.tokens = 6, 9, 100
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := s.tell(ctx)
@@ -71,7 +71,8 @@ func tellFake(t *testing.T, pace time.Duration, killed func(*clienttest.Fake)) (
 	return s, err
 }
 
-const fakePace = 4 * time.Millisecond
+// fakePace leaves a second to kill the leader in mid-stream, on a busy machine too.
+const fakePace = 12 * time.Millisecond
 
 func TestStoryIsTrue(t *testing.T) {
 	s, err := tellFake(t, fakePace, nil)

@@ -98,15 +98,6 @@ func TestReachedButRefused(t *testing.T) {
 	}
 }
 
-func TestRunJoinsItself(t *testing.T) {
-	f, c := setup(t, 2)
-	f.Queens[0].Fail(fault{DropAfter: true})
-	res, err := c.Run(background(t), task(3), "")
-	if err != nil || res.Text != wantText(3) || len(f.Jobs()) != 1 {
-		t.Errorf("%+v, %v, %d jobs", res, err, len(f.Jobs()))
-	}
-}
-
 func TestListPages(t *testing.T) {
 	var asked []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -116,18 +116,6 @@ func (c *Client) Submit(ctx context.Context, t Task, key string) (Accepted, erro
 	return a, err
 }
 
-// Run sends a task and waits for its whole result. It survives the death of queens: the
-// repeat under the same key joins the same job.
-func (c *Client) Run(ctx context.Context, t Task, key string) (Result, error) {
-	whole := false
-	t.Detach, t.Stream = false, &whole
-	r := taskRequest(t, key)
-	r.patient = true
-	var res Result
-	_, err := c.call(ctx, r, &res)
-	return res, err
-}
-
 func taskRequest(t Task, key string) *request {
 	if key == "" {
 		key = NewKey()

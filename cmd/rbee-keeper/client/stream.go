@@ -154,8 +154,10 @@ func (s *Stream) open(queen string, resp *http.Response) {
 func (s *Stream) leave(queen string, i int, err error) {
 	s.rd.failed(queen, err)
 	s.c.leave(i)
+	if !s.lost { // told once, until one carries on
+		s.c.notice("%s: %v; asking another queen", queen, rootCause(err))
+	}
 	s.lost = true
-	s.c.notice("%s: %v; asking another queen", queen, rootCause(err))
 }
 
 // read yields the events of one connection. With more, err says why it ended.
