@@ -12,16 +12,23 @@ import (
 	"queen-rbee/hives"
 )
 
-// bodyTime bounds how long a request's body may take to come.
+// bodyTime bounds how long a request, its body too, may take to come.
 const bodyTime = 30 * time.Second
+
+// bounded presumes of every body that nobody will read it: the connection closes with the
+// answer. decode takes that back.
+func bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // -1: of unknown length
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
 
 // decode reads a request's bounded body. Fields it does not know are passed over: queens of
 // the next version may say more.
 func decode(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(bodyTime)); err != nil {
-		return err
-	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		if _, big := errors.AsType[*http.MaxBytesError](err); big || failureOf(err).Code == codeTimeout {
@@ -29,10 +36,7 @@ func decode(w http.ResponseWriter, r *http.Request, limit int64, into any) error
 		}
 		return hives.Errorf(hives.CodeInvalid, "body: broke off: %v", err)
 	}
-	// Left standing, the deadline would end the request's context while it is answered.
-	if err := rc.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
+	w.Header().Del("Connection")
 	if err := json.Unmarshal(data, into); err != nil {
 		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return hives.Errorf(hives.CodeInvalid, "%s: a JSON %s does not fit there", t.Field, t.Value)

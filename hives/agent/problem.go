@@ -74,8 +74,6 @@ func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 		h.Set("Retry-After", "2")
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
-		h.Set("Connection", "close") // the rest of the body may still be on its way
 	}
 	h.Set("Content-Type", "application/problem+json")
 	within(w, writeTime)

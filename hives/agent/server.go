@@ -31,12 +31,14 @@ type server struct {
 // handler answers a request, or gives the error to answer with if nothing was written yet.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// newHTTPServer bounds what a client may hold up. There is no write timeout: streams are long,
-// and each of their writes has a deadline of its own.
+// newHTTPServer bounds what a client may hold up. The read timeout stands over each request;
+// net/http lifts it once no more of the body is to come, so it cuts no stream. There is no
+// write timeout: streams are long, and each of their writes has a deadline of its own.
 func newHTTPServer(h http.Handler, logger hclog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           bounded(h),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       bodyTime,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -177,26 +176,5 @@ func TestDrainTimeoutEndsRuns(t *testing.T) {
 	}
 	if end := agenttest.Ended(r.queen.Last(), "j1"); end == nil || end.Error.Code != hives.CodeDrained || end.Events != 2 {
 		t.Fatalf("%+v", end)
-	}
-}
-
-func TestSlowBodyIsCutOff(t *testing.T) {
-	r := newRig(t)
-	conn, err := net.Dial("tcp", r.agent.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, err = conn.Write([]byte("POST /w/w1/v1/execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + agenttest.Token + "\r\nContent-Length: 10\r\n\r\n{"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	answer := make([]byte, 4096)
-	n, err := conn.Read(answer)
-	if err != nil || !strings.Contains(string(answer[:n]), "400 Bad Request") || !strings.Contains(string(answer[:n]), "broke off") {
-		t.Fatalf("%v %s", err, answer[:n])
 	}
 }
