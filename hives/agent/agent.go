@@ -131,9 +131,8 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	h.table = t
 	down := &pipeDown{queens: queens, call: h.call, table: t, logger: log.Named("down")}
 	h.up = &pipeUp{queens: queens, call: h.call, table: t, strong: down.askLeader, logger: log.Named("up"),
-		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h.devices)}
-	t.kick = h.up.kick
-	t.fresh = func() bool { return h.up.since() < a.cfg.OfflineAfter/2 }
+		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h.devices), limit: a.cfg.OfflineAfter / 2}
+	t.kick, t.fresh = h.up.kick, h.up.fresh
 	t.parts = a.parts(h, queens)
 	h.session = &session{queens: queens, call: h.call, table: t, down: down, up: h.up,
 		about: a.about(h.devices), logger: log.Named("session")}

@@ -283,7 +283,7 @@ func TestOldIndexIsIgnored(t *testing.T) {
 		index uint64
 		news  bool
 	}{{"e", 5, true}, {"e", 4, false}, {"f", 9, false}, {"e", 5, false}, {"e", 6, true}} {
-		if got := tab.apply(hives.Desired{Epoch: step.epoch, Index: step.index, Desired: hives.HiveRunning}); got != step.news {
+		if got := tab.apply(hives.Desired{Epoch: step.epoch, Index: step.index, Desired: hives.HiveRunning}, 0); got != step.news {
 			t.Fatalf("step %d: %v", i, got)
 		}
 	}

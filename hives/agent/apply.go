@@ -6,8 +6,9 @@ import (
 
 // apply acts on a desired answer: it starts what is listed and missing, and ends what is
 // there, not listed and not younger than the answer. False when the answer is of another
-// epoch or older than what was acted on, or says nothing new.
-func (t *table) apply(d hives.Desired) bool {
+// epoch or older than what was acted on, or says nothing new. settles is what silent gave
+// before a strong answer was asked for, 0 for any other answer.
+func (t *table) apply(d hives.Desired, settles uint64) bool {
 	t.mu.Lock()
 	if t.sealed {
 		t.mu.Unlock()
@@ -20,6 +21,7 @@ func (t *table) apply(d hives.Desired) bool {
 	}
 	news := d.Index > t.index || !t.synced
 	t.index, t.synced, t.last = d.Index, true, d
+	t.settled = max(t.settled, settles)
 	t.actLocked(d)
 	t.mu.Unlock()
 	t.parts.acted(d.Epoch, d.Index)

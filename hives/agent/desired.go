@@ -80,8 +80,11 @@ func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, er
 	strong := p.strong
 	p.interrupt = cancel
 	p.mu.Unlock()
-	index := uint64(0)
-	if !first {
+	index, settles := uint64(0), uint64(0)
+	if strong {
+		settles = p.table.silent()
+	}
+	if !first && !strong { // a strong answer is wanted now, not when there is news
 		index = p.table.acted()
 	}
 	d, err := p.call.desired(asking, queen, index, strong)
@@ -105,5 +108,5 @@ func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, er
 		p.queens.fail(queen)
 		return false, nil
 	}
-	return p.table.apply(d), nil
+	return p.table.apply(d, settles), nil
 }

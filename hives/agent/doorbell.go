@@ -85,6 +85,8 @@ func (t *table) youngerLocked(epoch string, index uint64) error {
 		return stale("the record is of index %d and not in the desired state of index %d", index, t.index)
 	case !t.fresh():
 		return stale("this hive has had no answer to its heartbeats lately and starts nothing by doorbell")
+	case t.settled < t.silences:
+		return stale("this hive was cut off and has not read its desired state since")
 	}
 	return nil
 }

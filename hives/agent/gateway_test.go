@@ -368,11 +368,11 @@ func TestOlderAnswerDoesNotUndoAShutdown(t *testing.T) {
 	d := tab.last
 	tab.mu.Unlock()
 	d.Index++ // younger than what was acted on, older than the doorbell, and it lists w1
-	if !tab.apply(d) || r.spawns != 1 {
+	if !tab.apply(d, 0) || r.spawns != 1 {
 		t.Fatalf("%d starts", r.spawns)
 	}
 	d.Index = young
-	if !tab.apply(d) {
+	if !tab.apply(d, 0) {
 		t.Fatal("not acted on")
 	}
 	agenttest.Eventually(t, "started again: the doorbell was not the last word", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.spawns == 2 })

@@ -33,7 +33,8 @@ type pipeUp struct {
 	call   *caller
 	table  *table
 	fill   func(*hives.Heartbeat)
-	strong func() // ask the leader for what is desired
+	limit  time.Duration // silence after which doorbells start nothing
+	strong func()        // ask the leader for what is desired
 	logger hclog.Logger
 	failed prometheus.Counter
 	bell   chan struct{} // something new to say
@@ -44,6 +45,7 @@ type pipeUp struct {
 	answered uint64        // seq of the newest answered beat
 	heard    chan struct{} // closed by the next answer
 	lastSent time.Time     // when the newest answered beat was sent
+	begun    time.Time     // when the newest session's registration was sent
 }
 
 // kick has the next beat sent at once. It never blocks.
@@ -55,6 +57,27 @@ func (p *pipeUp) interval(millis int64) {
 		d = defaultInterval
 	}
 	p.every.Store(int64(min(max(d, minInterval), maxInterval)))
+}
+
+// begin opens a session whose registration was sent at a time: a sign of life as a beat is.
+func (p *pipeUp) begin(sent time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = sent
+}
+
+// fresh tells that the leader has heard the hive lately: nothing of it has ended elsewhere.
+func (p *pipeUp) fresh() bool { return p.since() < p.limit }
+
+// broken tells that the silence before now was too long.
+func (p *pipeUp) broken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.lastSent
+	if last.Before(p.begun) {
+		last = p.begun
+	}
+	return time.Since(last) >= p.limit
 }
 
 // since is how long ago the newest answered beat was sent. Counted from the sending, since
@@ -137,6 +160,10 @@ func (p *pipeUp) once(ctx context.Context, epoch string, behind *lag) error {
 		p.logger.Warn("the cluster is in another epoch: registering anew", "was", epoch, "is", ans.Epoch)
 		return errAnew
 	}
+	broken := p.broken()
+	if broken {
+		p.table.silence() // before the hive is fresh again
+	}
 	p.mu.Lock()
 	p.answered, p.lastSent = hb.Seq, sent
 	if p.heard != nil {
@@ -146,7 +173,7 @@ func (p *pipeUp) once(ctx context.Context, epoch string, behind *lag) error {
 	p.mu.Unlock()
 	p.interval(ans.IntervalMillis)
 	p.table.reported(&hb)
-	if behind.tell(ans.Index, p.table.acted(), time.Now()) {
+	if behind.tell(ans.Index, p.table.acted(), time.Now()) || broken {
 		p.strong()
 	}
 	return nil

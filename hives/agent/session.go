@@ -33,11 +33,12 @@ type session struct {
 func (s *session) run(ctx context.Context) error {
 	pause := newPace(len(s.queens.urls))
 	for ctx.Err() == nil {
-		reg, err := s.register(ctx, pause)
+		reg, sent, err := s.register(ctx, pause)
 		if err != nil {
 			return nil // only ctx ends it
 		}
 		s.table.adopt(reg.Epoch, reg.Incarnation)
+		s.up.begin(sent)
 		s.up.interval(reg.IntervalMillis)
 		began := time.Now()
 		g, pipes := errgroup.WithContext(ctx)
@@ -55,18 +56,20 @@ func (s *session) run(ctx context.Context) error {
 	return nil
 }
 
-// register tells one queen after the other of this start until one takes it.
-func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, error) {
+// register tells one queen after the other of this start until one takes it, and gives when
+// that was sent.
+func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, time.Time, error) {
 	for {
 		queen, _ := s.queens.current()
-		reg, err := s.call.register(ctx, queen, s.about(ctx))
+		about, sent := s.about(ctx), time.Now()
+		reg, err := s.call.register(ctx, queen, about)
 		if err == nil {
 			pause.ok()
 			s.logger.Info("registered", "queen", queen, "epoch", reg.Epoch, "incarnation", reg.Incarnation)
-			return reg, nil
+			return reg, sent, nil
 		}
 		if ctx.Err() != nil {
-			return reg, ctx.Err()
+			return reg, sent, ctx.Err()
 		}
 		v := judge(err)
 		if v == unknownHere {
@@ -76,7 +79,7 @@ func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, 
 		s.logger.Error("cannot register", "queen", queen, "error", explain(err), "again_in", wait)
 		s.queens.fail(queen)
 		if !sleep(ctx, wait) {
-			return reg, ctx.Err()
+			return reg, sent, ctx.Err()
 		}
 	}
 }

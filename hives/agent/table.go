@@ -31,6 +31,8 @@ type table struct {
 	incarnation uint64
 	index       uint64 // of the newest desired answer acted on in this epoch
 	synced      bool   // this session's first strong answer has come
+	silences    uint64 // how often the hive was cut off for so long that its runs may have ended elsewhere
+	settled     uint64 // the newest silence after which a strong answer has been acted on
 	closing     bool   // the agent stops: nothing new is started
 	sealed      bool   // nothing joins the table any more
 	last        hives.Desired
@@ -69,6 +71,21 @@ func (t *table) adopt(epoch string, incarnation uint64) {
 		}
 	}
 	t.epoch, t.incarnation, t.synced = epoch, incarnation, false
+}
+
+// silence begins the time after the hive was cut off: doorbells start nothing until a strong
+// answer that was asked for later has been acted on, since any queen may wake with an old one.
+func (t *table) silence() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.silences++
+}
+
+// silent is how many silences a strong answer settles that is asked for now.
+func (t *table) silent() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.silences
 }
 
 // acted is the index of the newest desired answer acted on.
