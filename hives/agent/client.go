@@ -10,6 +10,10 @@ import (
 // defaultGrace is how long an attached run waits without a client when its record does not say.
 const defaultGrace = 10 * time.Second
 
+// leaveWithin is how long after its reader a client's `leave` may come: queens close the one,
+// then send the other, for so long at most.
+const leaveWithin = 30 * time.Second
+
 // attendance counts the readers of a run, and gives an attached one up when none of those who
 // act for a client has been there for its grace. Safe for concurrent use.
 type attendance struct {
@@ -19,6 +23,8 @@ type attendance struct {
 	attached bool
 	grace    time.Duration
 	leaving  time.Duration // grace that a `leave` asked for; negative: none did
+	gone     int           // clients that left and of whom no `leave` has spoken
+	goneAt   time.Time     // when the last of them did
 	readers  int
 	clients  int
 	timer    *time.Timer // runs while no client is there
@@ -74,6 +80,8 @@ func (a *attendance) exit(client bool) {
 	if a.leaving >= 0 {
 		grace = a.leaving
 		a.leaving = -1 // it spoke of this one
+	} else {
+		a.gone, a.goneAt = a.unspokenLocked()+1, time.Now()
 	}
 	a.clients--
 	if a.clients == 0 {
@@ -82,18 +90,31 @@ func (a *attendance) exit(client bool) {
 }
 
 // leave takes a queen's word that a client has gone: the run waits only grace for another,
-// from now, or from the moment its reader is seen to be gone.
+// from now, or from the moment its reader is seen to be gone. While others are there, the
+// word of one who has just gone is nothing to them: a queen of theirs that dies says none.
 func (a *attendance) leave(grace time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	grace = max(0, grace)
+	gone := a.unspokenLocked()
+	a.gone = max(0, gone-1)
 	if a.clients > 0 {
-		a.leaving = grace
+		if gone == 0 {
+			a.leaving = grace
+		}
 		return
 	}
 	if a.timer != nil && time.Until(a.due) > grace {
 		a.armLocked(grace)
 	}
+}
+
+// unspokenLocked is how many departures a `leave` may still speak of.
+func (a *attendance) unspokenLocked() int {
+	if time.Since(a.goneAt) > leaveWithin {
+		return 0
+	}
+	return a.gone
 }
 
 func (a *attendance) count() int {
