@@ -158,10 +158,7 @@ func (a *Agent) parts(h *hive, queens *queens) parts {
 	env := &runEnv{
 		store: h.store, stream: a.seams.stream, first: a.cfg.FirstToken, inter: a.cfg.InterToken,
 		group: &h.group, logger: log.Named("run"), over: h.runOver,
-		fetch: func(ctx context.Context, job string) ([]byte, error) {
-			queen, _ := queens.current()
-			return h.call.body(ctx, queen, job)
-		},
+		fetch: func(ctx context.Context, job string) ([]byte, error) { return h.call.body(ctx, queens, job) },
 	}
 	return parts{newWorker: shop.make, newRun: env.newRun, acted: h.keeper.acted}
 }

@@ -94,10 +94,13 @@ func (c *caller) desired(ctx context.Context, queen string, index uint64, strong
 	return d, err
 }
 
-// body asks for the request's body of a job that has not ended.
-func (c *caller) body(ctx context.Context, queen, job string) ([]byte, error) {
+// body asks for the request's body of a job that has not ended. It breaks off when the pipes
+// move to another queen: this one may hang.
+func (c *caller) body(ctx context.Context, queens *queens, job string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, bodyPatience)
 	defer cancel()
+	queen, here := queens.current()
+	defer context.AfterFunc(here, cancel)()
 	return c.do(ctx, http.MethodGet, queen+"/v2/jobs/"+url.PathEscape(job)+"/body", nil, maxBody)
 }
 

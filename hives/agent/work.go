@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// fetchAfter is how long a listed run waits for a doorbell to bring its body.
+	// fetchAfter is how long a listed run waits for a doorbell to bring its body; nobody rings
+	// for a detached one.
 	fetchAfter = 200 * time.Millisecond
 	// fetchFor is how long the body is asked of queens before the run is given up.
 	fetchFor = time.Minute
@@ -53,12 +54,14 @@ func (r *run) work() (engine.Result, error) {
 
 // awaitBody waits for a doorbell's body, and asks queens when none comes.
 func (r *run) awaitBody() ([]byte, error) {
-	t := time.NewTimer(fetchAfter)
-	defer t.Stop()
-	select {
-	case <-r.offered.Done():
-	case <-t.C:
-	case <-r.ctx.Done():
+	if r.rec.Mode != hives.Detached {
+		t := time.NewTimer(fetchAfter)
+		defer t.Stop()
+		select {
+		case <-r.offered.Done():
+		case <-t.C:
+		case <-r.ctx.Done():
+		}
 	}
 	began := time.Now()
 	for {
