@@ -64,12 +64,6 @@ func (c *Client) Execute(ctx context.Context, workerURL string, e Execute) (*Str
 	return NewStream(resp.Body), nil
 }
 
-// Start rings the doorbell of a run without reading it.
-func (c *Client) Start(ctx context.Context, workerURL string, e Execute) error {
-	e.Follow = false
-	return c.send(ctx, workerURL+"/v1/execute", e)
-}
-
 // Leave tells the hive that a client of the run has gone.
 func (c *Client) Leave(ctx context.Context, workerURL, job string, l Leave) error {
 	return c.send(ctx, workerURL+"/v1/execute/"+url.PathEscape(job)+"/leave", l)
