@@ -79,7 +79,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", a.cfg.Addr)
+	listener, err := listen(a.cfg.Addr)
 	if err != nil {
 		return fmt.Errorf("cannot listen (choose another --addr, or stop what has the port): %w", err)
 	}

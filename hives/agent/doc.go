@@ -10,7 +10,7 @@
 //     what may start early, report.go makes the heartbeat of it.
 //   - worker.go supervises one engine process, slots.go is its FIFO semaphore.
 //   - run.go is one run from its body to its terminal record; client.go counts its clients.
-//   - server.go, gateway.go and reading.go are what queens see over HTTP.
+//   - listen.go, server.go, gateway.go and reading.go are what queens see over HTTP.
 //   - state.go, lock.go, leftovers.go: what survives a restart, and what must not.
 //
 // # Promises
