@@ -123,7 +123,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	m := newMetrics()
 	h := &hive{cfg: a.cfg, store: store, metrics: m, letGo: make(chan struct{}), ended: make(chan struct{}, 1)}
 	h.keeper = newKeeper(a.cfg.DataDir, saved, log.Named("state"))
-	h.devices = &devices{declared: a.cfg.Devices, detect: a.seams.detect, logger: log}
+	h.devices = newDevices(a.cfg.Devices, a.seams.detect, log)
 	h.call = newCaller(a.cfg.ID, a.cfg.Token, a.cfg.OfflineAfter)
 	queens := newQueens(a.cfg.Queens)
 	t := newTable(store, log.Named("table"))

@@ -30,7 +30,8 @@
 // # Concurrency
 //
 // One mutex guards the table; a run and a worker's slots have one each, taken after it, never
-// before. Each live run and each worker has one goroutine; Run waits for all of them.
+// before. Each live run and each worker has one goroutine, and one measures the devices, so that
+// nothing under the mutex waits for a tool; Run waits for all of them.
 //
 // # To add
 //

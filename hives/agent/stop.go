@@ -30,6 +30,7 @@ func (h *hive) run(ctx, stop context.Context, listener net.Listener) error {
 	failed := make(chan error, 2)
 	wg.Go(func() { h.keeper.run(inside) })
 	wg.Go(func() { h.retain(inside) })
+	wg.Go(func() { h.devices.run(inside) })
 	wg.Go(func() {
 		// Room for the readers, and for those who only ask.
 		bounded := netutil.LimitListener(listener, openFiles(h.cfg.MaxReaders)*5/4+64)
