@@ -3,7 +3,6 @@ package runlog
 import (
 	"cmp"
 	"errors"
-	"os"
 	"slices"
 	"time"
 
@@ -17,45 +16,87 @@ const block = 4 << 10
 // all logs together, running ones too, take more than Limits.Bytes. A log with a reader stays,
 // and its turn comes at a later call. It gives the headers of what was dropped, oldest first.
 // Files that cannot be removed are in the error; their logs are gone from the Store until the
-// next Open. Call it from time to time and after runs end.
+// next Open. Call it from time to time and after runs end; nobody else waits while it looks
+// for what is due and removes files.
 func (s *Store) Retain() ([]Meta, error) {
+	logs, err := s.all()
+	if err != nil {
+		return nil, err
+	}
+	var dropped []Meta
+	var expired []*Log
+	var errs []error
+	for _, l := range s.expire(logs) {
+		// Before the Store forgets the log: until then nobody makes one of that name anew.
+		if err := s.remove(l.path); err != nil {
+			errs = append(errs, hives.Errorf(CodeStorage, "remove run log: %v", err))
+		}
+		dropped, expired = append(dropped, l.meta), append(expired, l)
+	}
+	s.forget(expired)
+	return dropped, errors.Join(errs...)
+}
+
+// all gives the logs in no order.
+func (s *Store) all() ([]*Log, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, ErrClosed
 	}
-	var total int64
-	var ended []endedLog
+	all := make([]*Log, 0, len(s.jobs))
 	for _, logs := range s.jobs {
-		for _, l := range logs {
-			bytes, at, over := l.keeps()
-			total += bytes
-			if over {
-				ended = append(ended, endedLog{l, bytes, at})
-			}
+		all = append(all, logs...)
+	}
+	return all, nil
+}
+
+func (s *Store) forget(logs []*Log) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range logs {
+		s.removeLocked(l)
+	}
+}
+
+// expire has all logs that are due refuse readers, and gives them oldest first.
+func (s *Store) expire(logs []*Log) []*Log {
+	oldest := s.now().Add(-s.limits.Age)
+	var total int64
+	old := false
+	for _, l := range logs {
+		bytes, at, over := l.keeps()
+		total += bytes
+		old = old || over && at.Before(oldest)
+	}
+	if !old && total <= s.limits.Bytes { // nearly always: nothing to put in order
+		return nil
+	}
+	var expired []*Log
+	for _, e := range byEnd(logs) {
+		if !e.at.Before(oldest) && total <= s.limits.Bytes {
+			break
+		}
+		if e.log.expire() {
+			total -= e.bytes
+			expired = append(expired, e.log)
+		}
+	}
+	return expired
+}
+
+// byEnd gives the ended ones of logs, oldest first.
+func byEnd(logs []*Log) []endedLog {
+	var ended []endedLog
+	for _, l := range logs {
+		if bytes, at, over := l.keeps(); over {
+			ended = append(ended, endedLog{l, bytes, at})
 		}
 	}
 	slices.SortFunc(ended, func(a, b endedLog) int {
 		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.log.meta.JobID, b.log.meta.JobID), cmp.Compare(a.log.meta.Attempt, b.log.meta.Attempt))
 	})
-	oldest := s.now().Add(-s.limits.Age)
-	var dropped []Meta
-	var errs []error
-	for _, e := range ended {
-		if !e.at.Before(oldest) && total <= s.limits.Bytes {
-			break
-		}
-		if !e.log.expire() {
-			continue
-		}
-		total -= e.bytes
-		s.removeLocked(e.log)
-		dropped = append(dropped, e.log.meta)
-		if err := os.Remove(e.log.path); err != nil {
-			errs = append(errs, hives.Errorf(CodeStorage, "remove run log: %v", err))
-		}
-	}
-	return dropped, errors.Join(errs...)
+	return ended
 }
 
 type endedLog struct {

@@ -109,3 +109,46 @@ func TestRetainLater(t *testing.T) {
 		t.Fatal(left, err)
 	}
 }
+
+// While files are removed the store serves, and the names of what goes are not given anew.
+func TestRetainHoldsNobodyUp(t *testing.T) {
+	c := newClock()
+	s := open(t, t.TempDir(), Limits{}, c.now)
+	defer s.Close()
+	_, err := create(t, s, Meta{}).End(complete())
+	must(t, err)
+	c.at = c.at.Add(2 * time.Hour)
+	removed := 0
+	s.remove = func(path string) error {
+		removed++
+		if !s.mu.TryLock() {
+			t.Fatal("the store is locked while a file is removed")
+		}
+		s.mu.Unlock()
+		if _, err := s.Create(Meta{JobID: "01JOB", Attempt: 1, Model: "small"}); !errors.Is(err, &hives.Error{Code: CodeConflict}) {
+			t.Error("made anew:", err)
+		}
+		return os.Remove(path)
+	}
+	if dropped, err := s.Retain(); err != nil || len(dropped) != 1 || removed != 1 {
+		t.Fatal(dropped, err, removed)
+	}
+	create(t, s, Meta{})
+}
+
+// A call that finds nothing due costs one look at each log and no more.
+func TestRetainWithNothingDueIsCheap(t *testing.T) {
+	s := newStore(t, Limits{})
+	for i := range 100 {
+		_, err := create(t, s, Meta{JobID: fmt.Sprint(i), Attempt: 1}).End(complete())
+		must(t, err)
+	}
+	n := testing.AllocsPerRun(10, func() {
+		if dropped, err := s.Retain(); err != nil || len(dropped) != 0 {
+			t.Fatal(dropped, err)
+		}
+	})
+	if n > 2 {
+		t.Fatalf("%v allocations", n)
+	}
+}

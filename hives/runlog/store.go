@@ -17,6 +17,7 @@ type Store struct {
 	dir     string
 	limits  Limits
 	now     func() time.Time
+	remove  func(path string) error // os.Remove, but for tests
 	skipped []error
 
 	mu     sync.Mutex
@@ -39,7 +40,7 @@ func Open(dir string, limits Limits, now func() time.Time) (*Store, error) {
 	if err != nil {
 		return nil, hives.Errorf(CodeStorage, "run log directory: %v", err)
 	}
-	s := &Store{dir: dir, limits: limits.withDefaults(), now: now, jobs: map[string][]*Log{}}
+	s := &Store{dir: dir, limits: limits.withDefaults(), now: now, remove: os.Remove, jobs: map[string][]*Log{}}
 	for _, e := range entries {
 		job, attempt, ok := parseFileName(e.Name())
 		if !ok {
