@@ -17,8 +17,9 @@ type pipeDown struct {
 	logger hclog.Logger
 
 	mu        sync.Mutex
-	strong    bool // the next query goes to the leader
-	interrupt context.CancelFunc
+	wanted    uint64             // how often the leader was to be asked
+	served    uint64             // the newest of these wishes that an answer was for
+	interrupt context.CancelFunc // breaks off the query under way; nil for one to the leader
 }
 
 // errInterrupted: the query was broken off because both pipes move, or the leader is to be asked.
@@ -28,23 +29,39 @@ var errInterrupted = errors.New("query broken off")
 // blocking query at once cannot make the hive spin.
 const hotLoop = 100 * time.Millisecond
 
-// askLeader breaks off the query and asks the leader at once.
+// askLeader asks the leader at once, instead of the query under way. One to the leader is
+// answered at once anyway, and so is not broken off; it is asked again after that.
 func (p *pipeDown) askLeader() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.strong = true
+	p.wanted++
 	if p.interrupt != nil {
 		p.interrupt()
 	}
+}
+
+// begin tells which wish to ask the leader the next query is for, and whether it is for any.
+func (p *pipeDown) begin(cancel context.CancelFunc) (wish uint64, strong bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wish, strong, p.interrupt = p.wanted, p.served < p.wanted, cancel
+	if strong {
+		p.interrupt = nil
+	}
+	return wish, strong
+}
+
+func (p *pipeDown) serve(wish uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.served = wish
 }
 
 // run asks and acts until ctx ends or the hive must register anew. The first answer is a
 // strong read, made from the beginning.
 func (p *pipeDown) run(ctx context.Context, epoch string) error {
 	pause := newPace(len(p.queens.urls))
-	p.mu.Lock()
-	p.strong = true
-	p.mu.Unlock()
+	p.askLeader()
 	for first := true; ; {
 		began := time.Now()
 		acted, err := p.once(ctx, epoch, first)
@@ -76,10 +93,7 @@ func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, er
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(here, cancel)()
-	p.mu.Lock()
-	strong := p.strong
-	p.interrupt = cancel
-	p.mu.Unlock()
+	wish, strong := p.begin(cancel)
 	index, settles := uint64(0), uint64(0)
 	if strong {
 		settles = p.table.silent()
@@ -98,15 +112,14 @@ func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, er
 		}
 		return false, err
 	}
-	if strong {
-		p.mu.Lock()
-		p.strong = false
-		p.mu.Unlock()
-	}
 	if d.Epoch != epoch {
 		p.logger.Warn("answer of another epoch ignored", "queen", queen, "epoch", d.Epoch)
 		p.queens.fail(queen)
 		return false, nil
 	}
-	return p.table.apply(d, settles), nil
+	news := p.table.apply(d, settles)
+	if strong && d.Index >= p.table.acted() { // else it was ignored: ask again
+		p.serve(wish)
+	}
+	return news, nil
 }
