@@ -179,6 +179,18 @@ func (p *process) engines() []engine.Orphan {
 	return out
 }
 
+// oneEngine waits for the one engine's process: the state file is written in the background.
+func (p *process) oneEngine() (one engine.Orphan) {
+	p.t.Helper()
+	agenttest.Eventually(p.t, "its pid in the state file", func() bool {
+		if all := p.engines(); len(all) == 1 {
+			one = all[0]
+		}
+		return one.PID != 0
+	})
+	return one
+}
+
 func spawn(t *testing.T, q *agenttest.Queen) {
 	t.Helper()
 	q.Want(func(index uint64, d *hives.Desired) {
@@ -245,17 +257,17 @@ func TestRealWorkerFromStartToStop(t *testing.T) {
 	if again, _ := read(t, q, e, 1<<62); again != text {
 		t.Fatalf("the same seed gave another text:\n%s\n---\n%s", text, again)
 	}
-	engines := p.engines()
-	if len(engines) != 1 || !engines[0].Alive() {
-		t.Fatalf("%v", engines)
+	one := p.oneEngine()
+	if !one.Alive() {
+		t.Fatalf("%v", one)
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.code(); code != 0 || engines[0].Alive() {
-		t.Fatalf("exit code %d, engine alive: %v", code, engines[0].Alive())
+	if code := p.code(); code != 0 || one.Alive() {
+		t.Fatalf("exit code %d, engine alive: %v", code, one.Alive())
 	}
-	if agenttest.State(q.Last(), "w1") != hives.WorkerStopped {
+	if !q.Heard(func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerStopped }) {
 		t.Fatalf("last words: %+v", q.Last().Workers)
 	}
 	if left := p.left(); len(left) != 0 {
@@ -270,17 +282,17 @@ func TestKilledAgentIsStartedAgain(t *testing.T) {
 	spawn(t, q)
 	e := assign(t, q, "j1", 10_000)
 	seen, _ := read(t, q, e, 5)
-	left := p.engines()
+	left := p.oneEngine()
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	p.code()
-	if len(left) != 1 || !left[0].Alive() {
+	if !left.Alive() {
 		t.Fatalf("the engine should have outlived its agent: %v", left)
 	}
 	hive(t, q, dir, "--tokens-per-second", "20")
 	hb := q.Await(t, "the run's end", func(hb *hives.Heartbeat) bool { return hb.Incarnation == 2 && agenttest.Ended(hb, "j1") != nil })
-	if left[0].Alive() {
+	if left.Alive() {
 		t.Fatal("the agent registered before its leftovers were gone")
 	}
 	end := agenttest.Ended(&hb, "j1")
@@ -300,14 +312,7 @@ func TestKilledWorkerIsStartedAgain(t *testing.T) {
 	spawn(t, q)
 	e := assign(t, q, "j1", 10_000)
 	read(t, q, e, 4)
-	var victim engine.Orphan
-	agenttest.Eventually(t, "its pid in the state file", func() bool {
-		if all := p.engines(); len(all) == 1 {
-			victim = all[0]
-		}
-		return victim.PID != 0
-	})
-	if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(p.oneEngine().PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	hb := q.Await(t, "the run's end", func(hb *hives.Heartbeat) bool { return agenttest.Ended(hb, "j1") != nil })

@@ -55,6 +55,16 @@ func (r *rig) agentKnows(job string) (string, bool) {
 	return text, status == http.StatusOK
 }
 
+// reaches waits until the run's log has so many records: what the engine has sent may still be
+// on its way there.
+func (r *rig) reaches(job string, seq int) {
+	r.t.Helper()
+	agenttest.Eventually(r.t, fmt.Sprintf("%s reaches record %d", job, seq), func() bool {
+		text, _ := r.agentKnows(job)
+		return strings.Contains(text, fmt.Sprintf(`"seq":%d,`, seq))
+	})
+}
+
 func TestNoDoorbellStartsWithoutAnsweredHeartbeats(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.OfflineAfter = 1 }) // half of it is always over
 	r.spawn("w1", 1)
@@ -174,6 +184,7 @@ func TestWorkerDeathEndsItsRunsAtOnce(t *testing.T) {
 	r.spawn("w1", 1)
 	r.list("j1", "w1", "one hold", nil)
 	agenttest.Eventually(t, "j1 runs", func() bool { return r.engine.held() == 1 })
+	r.reaches("j1", 2)
 	r.list("j2", "w1", "two", nil)
 	agenttest.Eventually(t, "j2 waits", func() bool { return r.waiting("w1") == 1 })
 	r.worker("w1").die()
@@ -196,11 +207,15 @@ func TestWorkerNoLongerDesired(t *testing.T) {
 	r.list("j1", "w1", "one hold", nil)
 	agenttest.Eventually(t, "j1 runs", func() bool { return r.engine.held() == 1 })
 	r.queen.Want(func(_ uint64, d *hives.Desired) { d.Workers = nil })
-	hb := r.queen.Await(t, "stopped", func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerStopped })
-	if end := agenttest.Ended(&hb, "j1"); end == nil || end.Error.Code != hives.CodeWorkerGone {
+	agenttest.Eventually(t, "stopped", func() bool {
+		return r.queen.Heard(func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerStopped })
+	})
+	hb := r.queen.Await(t, "forgotten", func(hb *hives.Heartbeat) bool {
+		return agenttest.State(hb, "w1") == "" && agenttest.Ended(hb, "j1") != nil
+	})
+	if end := agenttest.Ended(&hb, "j1"); end.Error.Code != hives.CodeWorkerGone {
 		t.Fatalf("%+v", end)
 	}
-	r.queen.Await(t, "forgotten", func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == "" })
 }
 
 func TestWorkerThatCannotBe(t *testing.T) {
@@ -247,7 +262,7 @@ func TestEndWishes(t *testing.T) {
 			r := newRig(t)
 			r.spawn("w1", 1)
 			r.list("j1", "w1", "one hold", nil)
-			agenttest.Eventually(t, "j1 runs", func() bool { return r.engine.held() == 1 })
+			r.reaches("j1", 2)
 			r.queen.Want(func(index uint64, d *hives.Desired) {
 				d.Runs[0].End, d.Runs[0].AssignedIndex = wish, index
 			})
@@ -327,8 +342,8 @@ func TestWorkerDoorbells(t *testing.T) {
 	if got := post("/v1/workers/spawn", bell("w1", index)); got != 202 {
 		t.Fatalf("young: %d", got)
 	}
-	if got := post("/v1/workers/spawn", bell("w1", index)); got != 202 || r.spawns != 1 {
-		t.Fatalf("again: %d, %d started", got, r.spawns)
+	if got := post("/v1/workers/spawn", bell("w1", index)); got != 202 || r.spawned() != 1 {
+		t.Fatalf("again: %d, %d started", got, r.spawned())
 	}
 	r.queen.Await(t, "ready", func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerReady })
 	if got := post("/v1/workers/shutdown", bell("w1", 1)); got != 409 {
@@ -368,12 +383,12 @@ func TestOlderAnswerDoesNotUndoAShutdown(t *testing.T) {
 	d := tab.last
 	tab.mu.Unlock()
 	d.Index++ // younger than what was acted on, older than the doorbell, and it lists w1
-	if !tab.apply(d, 0) || r.spawns != 1 {
-		t.Fatalf("%d starts", r.spawns)
+	if !tab.apply(d, 0) || r.spawned() != 1 {
+		t.Fatalf("%d starts", r.spawned())
 	}
 	d.Index = young
 	if !tab.apply(d, 0) {
 		t.Fatal("not acted on")
 	}
-	agenttest.Eventually(t, "started again: the doorbell was not the last word", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.spawns == 2 })
+	agenttest.Eventually(t, "started again: the doorbell was not the last word", func() bool { return r.spawned() == 2 })
 }

@@ -256,6 +256,13 @@ func (r *rig) wait() error {
 	return <-r.done
 }
 
+// spawned is how many workers were started.
+func (r *rig) spawned() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spawns
+}
+
 func (r *rig) worker(id string) *fakeWorker {
 	r.mu.Lock()
 	defer r.mu.Unlock()

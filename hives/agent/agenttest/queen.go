@@ -141,7 +141,8 @@ func (q *Queen) Asked() []string {
 	return slices.Clone(q.asked)
 }
 
-// Await waits until a heartbeat that was sent after the call satisfies ok, and gives it.
+// Await waits until a heartbeat that came after the call satisfies ok, and gives it. What a hive
+// says only once may have come before: see Heard.
 func (q *Queen) Await(t testing.TB, what string, ok func(*hives.Heartbeat) bool) hives.Heartbeat {
 	t.Helper()
 	q.mu.Lock()
@@ -160,6 +161,18 @@ func (q *Queen) Await(t testing.TB, what string, ok func(*hives.Heartbeat) bool)
 		return false
 	})
 	return *found
+}
+
+// Heard tells whether any heartbeat so far satisfies ok. What has been said is not said again.
+func (q *Queen) Heard(ok func(*hives.Heartbeat) bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.beats {
+		if ok(&q.beats[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // Ended finds the terminal record of a job in a heartbeat.
