@@ -85,6 +85,9 @@ func (s *Serve) Flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Timings.Election, "raft-election", 0, "election timeout (default: the preset's)")
 	f.DurationVar(&c.Timings.Lease, "raft-lease", 0, "a leader without a majority for so long steps down (default: the preset's)")
 	f.DurationVar(&c.Timings.Commit, "raft-commit", 0, "how late a follower learns of a lone commit (default: the preset's)")
+	f.DurationVar(&c.Timings.DiskStall, "disk-stall", 0, "a disk that hangs for so long stops this queen, 0 never (default: the preset's)")
+	f.DurationVar(&c.Timings.GossipProbe, "gossip-probe", 0, "how often gossip probes another queen (default: the preset's)")
+	f.DurationVar(&c.Timings.GossipTimeout, "gossip-timeout", 0, "how long a probe waits for its answer (default: the preset's)")
 	f.DurationVar(&c.Park, "park", c.Park, "how long after the last known leader requests wait for the next")
 	f.DurationVar(&s.heartbeat, "hive-heartbeat", time.Second, "how often hives report")
 	f.DurationVar(&l.HiveTimeout, "hive-timeout", l.HiveTimeout, "silence after which a hive is offline")
@@ -143,11 +146,19 @@ func (s *Serve) presets(src settings.Sources) error {
 	}
 	t := &s.cfg.Timings
 	for _, f := range []struct {
-		to   *time.Duration
-		from time.Duration
-	}{{&t.Heartbeat, given.Heartbeat}, {&t.Election, given.Election}, {&t.Lease, given.Lease}, {&t.Commit, given.Commit}} {
-		if f.from > 0 {
-			*f.to = f.from
+		name     string
+		to, from *time.Duration
+	}{
+		{"raft-heartbeat", &t.Heartbeat, &given.Heartbeat},
+		{"raft-election", &t.Election, &given.Election},
+		{"raft-lease", &t.Lease, &given.Lease},
+		{"raft-commit", &t.Commit, &given.Commit},
+		{"disk-stall", &t.DiskStall, &given.DiskStall},
+		{"gossip-probe", &t.GossipProbe, &given.GossipProbe},
+		{"gossip-timeout", &t.GossipTimeout, &given.GossipTimeout},
+	} {
+		if src.Given(f.name) {
+			*f.to = *f.from
 		}
 	}
 	return nil

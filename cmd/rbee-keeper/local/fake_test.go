@@ -43,7 +43,7 @@ func play(kind string, args []string) int {
 	fs.StringVar(&f.addr, "http-addr", "", "")
 	fs.StringVar(&f.addr, "addr", "", "")
 	fs.StringVar(&f.token, "token", "", "")
-	for _, ignored := range []string{"raft-addr", "gossip-addr", "join", "advertise-url", "config", "queen"} {
+	for _, ignored := range []string{"raft-addr", "gossip-addr", "disk-stall", "join", "advertise-url", "config", "queen"} {
 		fs.String(ignored, "", "")
 	}
 	fs.Bool("bootstrap", false, "")

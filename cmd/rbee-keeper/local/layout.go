@@ -126,6 +126,8 @@ func queenSpecs(c Config, bin, token string, ports []int) []Spec {
 		args := []string{
 			"serve", "--name", name, "--data-dir", filepath.Join(dir, "data"),
 			"--http-addr", addr(0), "--raft-addr", addr(1), "--gossip-addr", addr(2), "--token", token,
+			// All of them share one disk: when it stalls, none would be left to go on.
+			"--disk-stall", "30s",
 		}
 		if i == 0 {
 			args = append(args, "--bootstrap")
