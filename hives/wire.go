@@ -256,7 +256,7 @@ type Leave struct {
 	GraceMillis int64  `json:"grace_ms"`
 }
 
-// EndMark starts the comment frame that a gateway writes where the end of a run begins:
-// `: rbee-end {Terminal as JSON}` and an empty line. Frames after it belong to the end and
-// go to a client only when the job's end is committed; then the gateway closes the stream.
+// EndMark starts the comment line that a gateway writes where the end of a run begins:
+// `: rbee-end {Terminal as JSON}`. Frames after it belong to the end and go to a client only
+// when the job's end is committed; then the gateway closes the stream.
 const EndMark = ": rbee-end "

@@ -128,7 +128,7 @@ func (r *playedRead) end(t hives.Terminal, rest string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.send("%s%s\n\n%s", hives.EndMark, data, rest)
+	r.send("%s%s\n%s", hives.EndMark, data, rest)
 	r.act(func(http.ResponseWriter) bool { return true })
 }
 

@@ -46,7 +46,7 @@ var errClient = errors.New("the client does not take what is sent")
 func (r *reader) run(ctx context.Context) error {
 	watch := r.s.queen.Watch(jobRow(r.id))
 	defer watch.Close()
-	r.alive = time.NewTicker(keepAlive)
+	r.alive = time.NewTicker(r.s.keepAlive)
 	defer r.alive.Stop()
 	for ctx.Err() == nil {
 		job, err := r.job(ctx)

@@ -65,6 +65,8 @@ type Server struct {
 	holds   holds
 	streams atomic.Int64
 
+	keepAlive time.Duration // how often a waiting stream sends a comment
+
 	// life ends with Close, drain when the queen begins to leave: native streams break off
 	// then, for their clients to resume elsewhere.
 	life, drain         context.Context
@@ -91,7 +93,7 @@ func New(cfg Config) *Server {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http")}
+	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive}
 	s.inFlight = semaphore.NewWeighted(cfg.MaxBodies)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.drain, s.beginDrain = context.WithCancel(s.life)

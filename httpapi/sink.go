@@ -82,7 +82,7 @@ func (o openAISink) note(name string, _ any) error {
 	if name != "queued" {
 		return o.out.open()
 	}
-	return o.out.write([]byte(": queued\n\n"))
+	return o.out.write([]byte(": queued\n"))
 }
 
 func (openAISink) restart(job *fsm.Job, had uint64) error {

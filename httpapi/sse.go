@@ -14,8 +14,10 @@ const writeTimeout = 10 * time.Second
 // keepAlive is how often a waiting stream sends a comment, before idle proxies cut it.
 const keepAlive = 15 * time.Second
 
-// sse writes frames to one client. Not safe for concurrent use: the goroutine that serves
-// the request is the only writer.
+// sse writes frames to one client. What is no frame (the reconnection time, a comment, the id
+// of a record without a chunk) has no blank line behind it: the OpenAI SDKs take each blank
+// line for an event, and one without data for a broken one. Not safe for concurrent use: the
+// goroutine that serves the request is the only writer.
 type sse struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
@@ -37,7 +39,7 @@ func (s *sse) open() error {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.write([]byte("retry: 250\n\n"))
+	return s.write([]byte("retry: 250\n"))
 }
 
 // write copies whole frames and flushes them.
@@ -54,7 +56,7 @@ func (s *sse) write(frames []byte) error {
 }
 
 // comment keeps proxies awake.
-func (s *sse) comment() error { return s.write([]byte(": keep-alive\n\n")) }
+func (s *sse) comment() error { return s.write([]byte(": keep-alive\n")) }
 
 // appendEvent renders one frame; name and id may be empty.
 func appendEvent(dst []byte, name, id string, data any) []byte {

@@ -151,8 +151,7 @@ func TestRetryIsTold(t *testing.T) {
 	s.want("token", "1.3")
 	oai := w.stream("GET", "/v2/jobs/"+id+"/events?format=openai", "")
 	ro := w.hive.next()
-	ro.send("id: 1.1\n\ndata: {\"a\":1}\nid: 1.2\n\n")
-	oai.want("", "1.1")
+	ro.send("id: 1.1\ndata: {\"a\":1}\nid: 1.2\n\n")
 	oai.want("", "1.2")
 	died := hives.Terminal{Outcome: hives.Failed, Events: 3, Error: hives.Errorf(hives.CodeWorkerDied, "killed")}
 	r.end(died, "")
@@ -206,9 +205,8 @@ func TestOpenAI(t *testing.T) {
 	if string(r.Req.Body) != body || r.Req.API != hives.APIOpenAI || r.Req.GraceMillis != 10_000 {
 		t.Errorf("execute: %+v body %s", r.Req, r.Req.Body)
 	}
-	r.send("id: 1.1\n\ndata: {\"c\":1}\n\ndata: {\"c\":2}\nid: 1.2\n\n")
-	s.want("", "1.1")
-	if f := s.want("", ""); f.data != `{"c":1}` {
+	r.send("id: 1.1\ndata: {\"c\":1}\n\ndata: {\"c\":2}\nid: 1.2\n\n")
+	if f := s.want("", "1.1"); f.data != `{"c":1}` {
 		t.Errorf("got %+v", f)
 	}
 	s.want("", "1.2")
@@ -234,7 +232,7 @@ func TestWhole(t *testing.T) {
 	if !r.Req.Whole {
 		t.Error("a whole answer was not asked for")
 	}
-	r.send(": keep-alive\n\n")
+	r.send(": keep-alive\n")
 	r.end(completed(3), "data: {\"object\":\"chat.completion\"}\n\n")
 	if got := <-answers; got != [2]string{"OK", `{"object":"chat.completion"}`} {
 		t.Errorf("got %q", got)

@@ -17,8 +17,8 @@ const (
 	writeTime = 10 * time.Second // for one write to a reader
 )
 
-// comment keeps proxies awake.
-var comment = []byte(": \n\n")
+// comment keeps proxies awake. No blank line follows: some clients take one for an event.
+var comment = []byte(": \n")
 
 // read copies a run to one reader until its end, or until one of the two goes away.
 func (g *gateway) read(w http.ResponseWriter, r *http.Request, a answered, e *hives.Execute) error {
@@ -103,7 +103,7 @@ func (g *gateway) endOnly(ctx context.Context, out *sink, r *run) {
 		return
 	}
 	if mark, err := json.Marshal(r.ended()); err == nil {
-		_ = out.write([]byte(hives.EndMark + string(mark) + "\n\n"))
+		_ = out.write([]byte(hives.EndMark + string(mark) + "\n"))
 	}
 }
 

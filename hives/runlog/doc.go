@@ -19,8 +19,9 @@
 // Natively each content record is one `token` event, whose index i follows from its number.
 // The text of a record that closes the last open choice is a `token` natively; in OpenAI form
 // its chunk says that the answer is over, so its frames, with its id A.N, are held back until
-// the end of a complete run (or until another record shows that it was not over). The last
-// frame of the end has the id A.(N+1) in OpenAI form. Natively the end is only the end mark:
+// the end of a complete run (or until another record shows that it was not over); of a run
+// that did not complete only the id goes out. The last frame of the end has the id A.(N+1) in
+// OpenAI form. Natively the end is only the end mark:
 // the event that the client gets is made from the cluster's state.
 //
 // # Promises

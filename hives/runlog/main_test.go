@@ -101,30 +101,33 @@ func rendered(t fataler, l *Log, form Form, from uint64) string {
 	return string(out)
 }
 
-// frame is one SSE frame as a client understands it.
+// frame is what can be told apart in a stream: a frame, or an id or a comment of no frame.
 type frame struct{ id, event, data, comment string }
 
 func parseFrames(out []byte) (fs []frame) {
+	var f frame
+	open := false
 	for {
-		block, rest, ok := bytes.Cut(out, []byte("\n\n"))
+		line, rest, ok := bytes.Cut(out, []byte("\n"))
 		if !ok {
 			return fs
 		}
-		var f frame
-		for _, line := range strings.Split(string(block), "\n") {
-			key, value, _ := strings.Cut(line, ": ")
-			switch key {
-			case "id":
-				f.id = value
-			case "event":
-				f.event = value
-			case "data":
-				f.data += value
-			case "":
-				f.comment = value
-			}
+		out = rest
+		key, value, _ := strings.Cut(string(line), ": ")
+		switch {
+		case key == "" && len(line) > 0:
+			fs = append(fs, frame{comment: value})
+		case key == "id" && !open:
+			fs = append(fs, frame{id: value})
+		case key == "id":
+			f.id = value
+		case key == "event":
+			f.event, open = value, true
+		case key == "data":
+			f.data, open = f.data+value, true
+		case open:
+			fs, f, open = append(fs, f), frame{}, false
 		}
-		fs, out = append(fs, f), rest
 	}
 }
 

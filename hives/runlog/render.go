@@ -69,15 +69,16 @@ func (r *Renderer) Append(dst []byte, recs []Record) ([]byte, error) {
 
 // task renders started and token.
 func (r *Renderer) task(dst []byte, rec Record) ([]byte, error) {
-	dst = r.id(dst, rec.Seq)
 	if rec.Kind == Started {
 		model, err := marshal(r.meta.Model)
-		dst = append(dst, "event: started\ndata: {\"model\":"...)
+		dst = r.id(append(dst, "event: started\n"...), rec.Seq)
+		dst = append(dst, "data: {\"model\":"...)
 		dst = append(dst, model...)
 		return append(dst, "}\n\n"...), err
 	}
 	text, err := marshal(string(rec.Text))
-	dst = append(dst, "event: token\ndata: {\"t\":"...)
+	dst = r.id(append(dst, "event: token\n"...), rec.Seq)
+	dst = append(dst, "data: {\"t\":"...)
 	dst = append(dst, text...)
 	dst = append(dst, ",\"i\":"...)
 	dst = strconv.AppendUint(dst, r.meta.tokenIndex(rec.Seq), 10)
@@ -103,7 +104,8 @@ func (r *Renderer) openai(dst []byte, rec Record) []byte {
 	return r.frames(dst, rec.Chunks, rec.Seq)
 }
 
-// frames renders chunks as one record: its id is on the last frame, alone if there is none.
+// frames renders chunks as one record: its id is behind the data of the last frame, or alone
+// on a line of no frame if there is none (hives.Stream tells the two apart by that).
 func (r *Renderer) frames(dst []byte, chunks []Chunk, seq uint64) []byte {
 	last := -1
 	for i, c := range chunks {
@@ -116,12 +118,13 @@ func (r *Renderer) frames(dst []byte, chunks []Chunk, seq uint64) []byte {
 			continue
 		}
 		if i == last {
-			dst = r.id(dst, seq)
+			dst = r.lastFrame(dst, c.Raw, seq)
+		} else {
+			dst = data(dst, c.Raw)
 		}
-		dst = data(dst, c.Raw)
 	}
 	if last < 0 {
-		dst = append(r.id(dst, seq), '\n')
+		dst = r.id(dst, seq)
 	}
 	return dst
 }
@@ -133,9 +136,13 @@ func (r *Renderer) end(dst []byte, rec Record) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("runlog: encode end: %w", err)
 	}
+	if len(r.held) > 0 && rec.Terminal.Outcome != hives.Complete {
+		// Its chunk would say that the answer is over, so only its number is told.
+		dst = r.id(dst, rec.Seq-1)
+	}
 	dst = append(dst, hives.EndMark...)
 	dst = append(dst, mark...)
-	dst = append(dst, "\n\n"...)
+	dst = append(dst, '\n')
 	if rec.Terminal.Outcome != hives.Complete {
 		return dst, nil
 	}
@@ -155,7 +162,7 @@ func (r *Renderer) end(dst []byte, rec Record) ([]byte, error) {
 			dst = data(dst, c.Raw)
 		}
 	}
-	return data(r.id(dst, rec.Seq), []byte("[DONE]")), nil
+	return r.lastFrame(dst, []byte("[DONE]"), rec.Seq), nil
 }
 
 func (r *Renderer) id(dst []byte, seq uint64) []byte {
@@ -164,6 +171,12 @@ func (r *Renderer) id(dst []byte, seq uint64) []byte {
 	dst = append(dst, '.')
 	dst = strconv.AppendUint(dst, seq, 10)
 	return append(dst, '\n')
+}
+
+// lastFrame is the frame that makes record seq whole.
+func (r *Renderer) lastFrame(dst, b []byte, seq uint64) []byte {
+	dst = append(append(append(dst, "data: "...), b...), '\n')
+	return append(r.id(dst, seq), '\n')
 }
 
 // data appends a data line and the end of its frame. b is one line.

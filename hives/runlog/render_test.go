@@ -36,7 +36,7 @@ func TestRenderExactly(t *testing.T) {
 		if outcome != "complete" {
 			usage = `,"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`
 		}
-		return fmt.Sprintf(": rbee-end {\"job_id\":\"01JOB\",\"attempt\":1,\"outcome\":%q%s,\"events\":%d}\n\n", outcome, usage, events)
+		return fmt.Sprintf(": rbee-end {\"job_id\":\"01JOB\",\"attempt\":1,\"outcome\":%q%s,\"events\":%d}\n", outcome, usage, events)
 	}
 	cancelled := hives.Terminal{Outcome: hives.Cancelled}
 	tests := []struct {
@@ -50,43 +50,43 @@ func TestRenderExactly(t *testing.T) {
 	}{
 		{
 			"task", Meta{}, []string{roleChunk, text("a"), text("<b>\n\"é"), finishChunk, usageChunk}, complete(), taskForm, 0,
-			"id: 1.1\nevent: started\ndata: {\"model\":\"small\"}\n\n" +
-				"id: 1.2\nevent: token\ndata: {\"t\":\"a\",\"i\":0}\n\n" +
-				"id: 1.3\nevent: token\ndata: {\"t\":\"<b>\\n\\\"é\",\"i\":1}\n\n" + mark("complete", 3),
+			"event: started\nid: 1.1\ndata: {\"model\":\"small\"}\n\n" +
+				"event: token\nid: 1.2\ndata: {\"t\":\"a\",\"i\":0}\n\n" +
+				"event: token\nid: 1.3\ndata: {\"t\":\"<b>\\n\\\"é\",\"i\":1}\n\n" + mark("complete", 3),
 		}, {
 			"task from 2", Meta{}, []string{roleChunk, text("a"), text("b"), finishChunk}, cancelled, taskForm, 2,
-			"id: 1.3\nevent: token\ndata: {\"t\":\"b\",\"i\":1}\n\n" + mark("cancelled", 3),
+			"event: token\nid: 1.3\ndata: {\"t\":\"b\",\"i\":1}\n\n" + mark("cancelled", 3),
 		}, {
 			"task, text in the closing chunk", Meta{}, []string{closing}, complete(), taskForm, 1,
-			"id: 1.2\nevent: token\ndata: {\"t\":\"c\",\"i\":0}\n\n" + mark("complete", 2),
+			"event: token\nid: 1.2\ndata: {\"t\":\"c\",\"i\":0}\n\n" + mark("complete", 2),
 		}, {
 			"openai, usage asked for", Meta{IncludeUsage: true}, []string{roleChunk, text("a"), finishChunk, usageChunk}, complete(), openaiForm, 0,
-			"id: 1.1\n\ndata: " + roleChunk + "\n\nid: 1.2\ndata: " + text("a") + "\n\n" + mark("complete", 2) +
-				"data: " + finishChunk + "\n\ndata: " + usageChunk + "\n\nid: 1.3\ndata: [DONE]\n\n",
+			"id: 1.1\ndata: " + roleChunk + "\n\ndata: " + text("a") + "\nid: 1.2\n\n" + mark("complete", 2) +
+				"data: " + finishChunk + "\n\ndata: " + usageChunk + "\n\ndata: [DONE]\nid: 1.3\n\n",
 		}, {
 			"openai, usage not asked for", Meta{}, []string{text("a"), finishChunk, usageChunk}, complete(), openaiForm, 1,
-			"id: 1.2\ndata: " + text("a") + "\n\n" + mark("complete", 2) +
-				"data: " + finishChunk + "\n\nid: 1.3\ndata: [DONE]\n\n",
+			"data: " + text("a") + "\nid: 1.2\n\n" + mark("complete", 2) +
+				"data: " + finishChunk + "\n\ndata: [DONE]\nid: 1.3\n\n",
 		}, {
 			"openai, text in the closing chunk goes out with the end", Meta{}, []string{text("a"), roleChunk, closing, usageChunk}, complete(), openaiForm, 1,
-			"id: 1.2\ndata: " + text("a") + "\n\n" + mark("complete", 3) +
-				"data: " + roleChunk + "\n\nid: 1.3\ndata: " + closing + "\n\nid: 1.4\ndata: [DONE]\n\n",
+			"data: " + text("a") + "\nid: 1.2\n\n" + mark("complete", 3) +
+				"data: " + roleChunk + "\n\ndata: " + closing + "\nid: 1.3\n\ndata: [DONE]\nid: 1.4\n\n",
 		}, {
 			"openai, a closing chunk that was not the last", Meta{}, []string{closing, text("a"), finishChunk}, complete(), openaiForm, 1,
-			"id: 1.2\ndata: " + closing + "\n\nid: 1.3\ndata: " + text("a") + "\n\n" + mark("complete", 3) +
-				"data: " + finishChunk + "\n\nid: 1.4\ndata: [DONE]\n\n",
+			"data: " + closing + "\nid: 1.2\n\ndata: " + text("a") + "\nid: 1.3\n\n" + mark("complete", 3) +
+				"data: " + finishChunk + "\n\ndata: [DONE]\nid: 1.4\n\n",
 		}, {
-			"openai, nothing after the mark of a run that was cancelled", Meta{}, []string{text("a"), closing, usageChunk}, cancelled, openaiForm, 1,
-			"id: 1.2\ndata: " + text("a") + "\n\n" + mark("cancelled", 3),
+			"openai, only the id of text that closed a run that was cancelled", Meta{}, []string{text("a"), closing, usageChunk}, cancelled, openaiForm, 1,
+			"data: " + text("a") + "\nid: 1.2\n\nid: 1.3\n" + mark("cancelled", 3),
 		}, {
 			"openai, the reader has the last record", Meta{}, []string{text("a"), finishChunk}, complete(), openaiForm, 2,
-			mark("complete", 2) + "data: " + finishChunk + "\n\nid: 1.3\ndata: [DONE]\n\n",
+			mark("complete", 2) + "data: " + finishChunk + "\n\ndata: [DONE]\nid: 1.3\n\n",
 		}, {
 			"openai, the reader has the end", Meta{}, []string{text("a"), finishChunk}, complete(), openaiForm, 3,
 			mark("complete", 2),
 		}, {
 			"openai, a chunk of several lines", Meta{}, []string{"{\"choices\": [\r\n{\"index\": 0,\n\"delta\": {\"content\": \"a\\n b\"}}]}"}, cancelled, openaiForm, 1,
-			"id: 1.2\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\\n b\"}}]}\n\n" + mark("cancelled", 2),
+			"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\\n b\"}}]}\nid: 1.2\n\n" + mark("cancelled", 2),
 		}, {
 			"task whole", Meta{}, []string{roleChunk, text("a"), text("<b>"), finishChunk}, complete(), Form{hives.APITask, true}, 2,
 			mark("complete", 3) + "data: {\"text\":\"a<b>\",\"model\":\"small\",\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n",
