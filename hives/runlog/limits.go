@@ -12,7 +12,7 @@ type Limits struct {
 	Age         time.Duration // how long an ended log is kept after its end; 1 h
 	Bytes       int64         // all logs together on disk, in whole 4 KiB blocks; 1 GiB
 	LogBytes    int64         // one log, without its end record; 64 MiB
-	RecordBytes int           // one record: its chunks and its text; 8 MiB
+	RecordBytes int           // one record, at most hives.MaxRecord and counted as that is; 8 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -26,7 +26,7 @@ func (l Limits) withDefaults() Limits {
 		l.LogBytes = 64 << 20
 	}
 	if l.RecordBytes == 0 {
-		l.RecordBytes = 8 << 20
+		l.RecordBytes = hives.MaxRecord
 	}
 	return l
 }
@@ -34,6 +34,9 @@ func (l Limits) withDefaults() Limits {
 func (l Limits) validate() error {
 	if l.Age < 0 || l.Bytes < 0 || l.LogBytes < 0 || l.RecordBytes < 0 {
 		return hives.Errorf(hives.CodeInvalid, "run log limits: none may be negative; leave a field 0 for its default")
+	}
+	if l.RecordBytes > hives.MaxRecord {
+		return hives.Errorf(hives.CodeInvalid, "run log limits: a record of %d bytes could be read by no queen, at most %d", l.RecordBytes, hives.MaxRecord)
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (l *Log) Append(raw json.RawMessage, content bool, text string, closes bool
 	if l.broken != nil {
 		return l.broken
 	}
-	if l.waitingBytes+len(raw)+len(text) > l.limits.RecordBytes {
+	if l.waitingBytes+len(raw)+hives.ChunkFraming+len(text) > l.limits.RecordBytes {
 		l.broken = hives.Errorf(hives.CodeOutputTooLarge, "one record of the output is over %d bytes", l.limits.RecordBytes)
 		return l.broken
 	}
@@ -92,7 +92,7 @@ func (l *Log) Append(raw json.RawMessage, content bool, text string, closes bool
 	}
 	if !content {
 		l.waiting = append(l.waiting, c)
-		l.waitingBytes += len(c.Raw)
+		l.waitingBytes += len(c.Raw) + hives.ChunkFraming
 		return nil
 	}
 	r := Record{Kind: Content, Seq: l.Seq() + 1, Closes: closes, Chunks: append(l.waiting, c)}

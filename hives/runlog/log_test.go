@@ -3,9 +3,11 @@ package runlog
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"queen-rbee/hives"
 )
@@ -187,5 +189,33 @@ func TestContinuedAttempt(t *testing.T) {
 	got = parseFrames([]byte(rendered(t, l, Form{API: hives.APITask}, 4)))
 	if got[0] != (frame{id: "3.5", event: "started", data: `{"model":"small"}`}) {
 		t.Fatalf("%+v", got)
+	}
+}
+
+// TestLargestRecordIsReadable renders the largest record there can be, in its longest form, and
+// reads it as a queen does. More than a queen can read is no limit to choose.
+func TestLargestRecordIsReadable(t *testing.T) {
+	if _, err := Open(t.TempDir(), Limits{RecordBytes: hives.MaxRecord + 1}, time.Now); !errors.Is(err, &hives.Error{Code: hives.CodeInvalid}) {
+		t.Errorf("a record that no queen can read: %v", err)
+	}
+	l := create(t, newStore(t, Limits{}), Meta{})
+	must(t, l.Start())
+	raw := json.RawMessage("{}")
+	largest := strings.Repeat("\x01", hives.MaxRecord-len(raw)-hives.ChunkFraming)
+	if err := l.Append(raw, true, largest, false); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.End(complete())
+	must(t, err)
+	s := hives.NewStream(io.NopCloser(strings.NewReader(rendered(t, l, taskForm, 1))))
+	for {
+		p, err := s.Next()
+		must(t, err)
+		if p.Seq == 2 && strings.Count(string(p.Bytes), `\u0001`) != len(largest) {
+			t.Fatalf("%d bytes came", len(p.Bytes))
+		}
+		if p.End != nil {
+			return
+		}
 	}
 }
