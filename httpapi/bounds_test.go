@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,32 +83,78 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestSlowBody is answered when its time is over, and its connection ends: nobody waits for
-// the rest of it.
+// TestSlowBody is answered when its time is over, or at once by who does not read it, and its
+// connection ends: nobody waits for the rest of it.
 func TestSlowBody(t *testing.T) {
 	w := newWorld(t)
 	w.api.cfg.BodyTimeout = 50 * time.Millisecond
-	for name, tc := range map[string]struct{ key, says string }{
-		"with a key":    {apiKey, "408"},
-		"without a key": {"wrong", "401"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, err := net.Dial("tcp", w.http.Listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			_, _ = fmt.Fprintf(c, "POST /v2/tasks HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", tc.key)
-			_ = c.SetReadDeadline(time.Now().Add(patience))
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if _, err := io.Copy(io.Discard, resp.Body); err != nil || !strings.HasPrefix(resp.Status, tc.says) || !resp.Close {
-				t.Errorf("%s, closes: %v, %v", resp.Status, resp.Close, err)
-			}
-		})
+	t.Run("at once", func(t *testing.T) {
+		for _, tc := range []struct{ name, ask, key, says string }{
+			{"with a key", "POST /v2/tasks", apiKey, "408"},
+			{"without a key", "POST /v2/tasks", "wrong", "401"},
+			{"health", "GET /health", "", "200"},
+			{"a list", "GET /v2/jobs", apiKey, "200"},
+			{"metrics", "GET /metrics", apiKey, "200"},
+			{"an unknown path", "GET /nothing", "", "404"},
+			{"a wrong method", "PUT /health", "", "405"},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				t.Parallel()
+				resp := w.halfAsk(t, tc.ask, tc.key)
+				if !strings.HasPrefix(resp.Status, tc.says) || !resp.Close {
+					t.Errorf("%s, closes: %v", resp.Status, resp.Close)
+				}
+			})
+		}
+	})
+	t.Run("an unclean path", func(t *testing.T) { // the router answers this one itself
+		if resp := w.halfAsk(t, "GET //health", ""); resp.StatusCode != http.StatusMovedPermanently {
+			t.Errorf("%s", resp.Status)
+		}
+	})
+	t.Run("a queen that leaves", func(t *testing.T) {
+		w.api.close()
+		if resp := w.halfAsk(t, "POST /v2/tasks", apiKey); resp.StatusCode != http.StatusServiceUnavailable || !resp.Close {
+			t.Errorf("%s, closes: %v", resp.Status, resp.Close)
+		}
+	})
+}
+
+// halfAsk sends the first byte of a body of 100 and reads the answer to the connection's end.
+func (w *world) halfAsk(t *testing.T, ask, key string) *http.Response {
+	t.Helper()
+	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", ask, key)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	in := bufio.NewReader(c)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection stays open: %v", err)
+	}
+	return resp
+}
+
+// TestStreamOutlivesTheBodysDeadline: the time for a body does not run on when it is there.
+func TestStreamOutlivesTheBodysDeadline(t *testing.T) {
+	w := newWorld(t)
+	w.api.cfg.BodyTimeout, w.api.keepAlive = 20*time.Millisecond, time.Millisecond
+	w.register()
+	s := w.stream("POST", "/v2/tasks", task)
+	for over := time.Now().Add(60 * time.Millisecond); time.Now().Before(over); {
+		if !s.sc.Scan() {
+			t.Fatalf("the stream ended: %v", s.sc.Err())
+		}
 	}
 }
 

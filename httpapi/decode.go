@@ -14,7 +14,7 @@ import (
 
 // readBody reads the whole bounded body before anything else happens: a relay that may
 // have to try again must have it, and a client that sends slowly must hold nothing else.
-// After an error the deadline stays, so that nobody waits for the rest.
+// The deadline of ServeHTTP ends with it; after an error it stays.
 func (s *Server) readBody(w http.ResponseWriter, r *request, limit int64) error {
 	if r.ContentLength > limit {
 		return fsm.Errorf(fsm.CodeTooLarge, "body: %d bytes, at most %d are taken", r.ContentLength, limit)
@@ -27,21 +27,18 @@ func (s *Server) readBody(w http.ResponseWriter, r *request, limit int64) error 
 		return fsm.Errorf(codeBusy, "this queen has its limit of %d bytes of bodies in hand; ask another", s.cfg.MaxBodies)
 	}
 	r.held = size
-	rc := http.NewResponseController(w)
-	within := s.cfg.BodyTimeout
-	_ = rc.SetReadDeadline(time.Now().Add(within)) // a test's recorder has none
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fsm.Errorf(fsm.CodeTooLarge, "body: at most %d bytes are taken", limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fsm.Errorf(fsm.CodeTimeout, "body: did not arrive within %s", within)
+		return fsm.Errorf(fsm.CodeTimeout, "body: did not arrive within %s", s.cfg.BodyTimeout)
 	}
 	if err != nil {
 		return fsm.Errorf(fsm.CodeInvalid, "body: broke off: %v", err)
 	}
-	_ = rc.SetReadDeadline(time.Time{})
-	r.body = data
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	r.body, r.unread = data, false
 	return nil
 }
 

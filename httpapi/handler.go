@@ -36,6 +36,7 @@ type request struct {
 	tenant    string
 	admin     bool
 	body      []byte
+	unread    bool // a body comes that was not read
 	vars      map[string]string
 	view      *fsm.View
 	graceTime time.Duration // of X-Rbee-Grace, below 0 when not given
@@ -81,6 +82,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		began := time.Now()
 		w := &statusWriter{ResponseWriter: rw}
 		if !s.join() {
+			s.leaveBody(w)
 			writeFailure(w, failureOf(errDraining()), strings.HasPrefix(hr.URL.Path, "/v1/"))
 			return
 		}
@@ -90,7 +92,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		id := ulid.Make().String()
 		w.Header().Set(headerQueen, s.cfg.Name)
 		w.Header().Set(headerRequest, id)
-		r := &request{Request: hr, vars: map[string]string{}, graceTime: -1, bodies: s.inFlight}
+		r := &request{Request: hr, vars: map[string]string{}, graceTime: -1, bodies: s.inFlight, unread: hr.ContentLength != 0}
 		err := s.serve(rt, w, r)
 		r.releaseBody()
 		if err != nil {
@@ -129,6 +131,8 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *request) error {
 		if err := s.readBody(w, r, limit); err != nil {
 			return err
 		}
+	} else if r.unread {
+		s.leaveBody(w)
 	}
 	if err := s.consistency(w, r, rt.access == public); err != nil {
 		return err
@@ -202,12 +206,17 @@ func (s *Server) answerError(w *statusWriter, r *request, id string, err error) 
 		}
 		return
 	}
-	if r.body == nil && r.ContentLength != 0 {
-		// What was not read must not keep the connection waiting for the rest of it.
-		w.Header().Set("Connection", "close")
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+	if r.unread {
+		s.leaveBody(w)
 	}
 	writeFailure(w, f, strings.HasPrefix(r.URL.Path, "/v1/"))
+}
+
+// leaveBody ends the connection after the answer: the rest of a body that nobody reads must
+// keep nobody waiting.
+func (s *Server) leaveBody(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(min(time.Second, s.cfg.BodyTimeout)))
 }
 
 // isGone tells that there is nobody left to answer.

@@ -102,8 +102,14 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler. Whoever answers, and with what: nobody waits for ever for
+// the rest of a body. Without one there is no deadline: it would end the request's context.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // a test's recorder has none
+	}
+	s.handler.ServeHTTP(w, r)
+}
 
 // Serve answers requests on the listener until ctx ends; then it drains: readiness turns
 // off, native streams break off for their clients to resume elsewhere, other requests get
