@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"queen-rbee/cluster"
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
 )
@@ -155,6 +156,48 @@ func TestStreamOutlivesTheBodysDeadline(t *testing.T) {
 		if !s.sc.Scan() {
 			t.Fatalf("the stream ended: %v", s.sc.Err())
 		}
+	}
+}
+
+// TestBodiesAreBounded refuses what is over the budget of clients and takes heartbeats all the
+// same; an upload of unknown length costs what has arrived of it, and everything is given back.
+func TestBodiesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.ready()
+	detached := strings.Replace(task, "{", `{"detach":true,`, 1)
+	const room = 3 * bodyStep // less than the largest body
+	w.api.clients = newBudget(room)
+	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = fmt.Fprintf(c, "POST /v2/tasks HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n", apiKey)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	in := bufio.NewReader(c)
+	if line, err := in.ReadString('\n'); err != nil || !strings.Contains(line, "100") { // it is being read
+		t.Fatalf("%q %v", line, err)
+	}
+	if status, body, _ := w.read("POST", "/v2/tasks", detached); status != http.StatusAccepted {
+		t.Errorf("beside an upload that does not go on: %d %s", status, body)
+	}
+	big := strings.Replace(detached, "hello", strings.Repeat("x", room), 1)
+	if status, body, _ := w.read("POST", "/v2/tasks", big); status != http.StatusServiceUnavailable || !strings.Contains(body, codeBusy) {
+		t.Errorf("over the budget: %d %s", status, body)
+	}
+	w.api.clients.free.TryAcquire(room - bodyStep)
+	if status, body, _ := w.read("POST", "/v2/tasks", detached); status != http.StatusServiceUnavailable || !strings.Contains(body, codeBusy) {
+		t.Errorf("nothing left: %d %s", status, body)
+	}
+	beat := fmt.Sprintf(`{"incarnation":%d,"seq":%d,"epoch":%q,"url":"http://h"}`, w.inc, w.seq+1, w.queen.View().Meta().Epoch)
+	if status, body, _ := w.read("POST", "/v2/hives/h1/heartbeat", beat, "Authorization", "Bearer "+cluster.HiveToken(testToken)); status != http.StatusOK {
+		t.Errorf("heartbeat: %d %s", status, body)
+	}
+	w.api.clients.free.Release(room - bodyStep)
+	_ = c.Close()
+	w.http.Close() // waits for every request
+	if !w.api.clients.free.TryAcquire(room) || !w.api.machines.free.TryAcquire(machineBodies) {
+		t.Error("something of the budgets was not given back")
 	}
 }
 

@@ -5,42 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net/http"
-	"os"
 	"time"
 
 	"queen-rbee/fsm"
 )
-
-// readBody reads the whole bounded body before anything else happens: a relay that may
-// have to try again must have it, and a client that sends slowly must hold nothing else.
-// The deadline of ServeHTTP ends with it; after an error it stays.
-func (s *Server) readBody(w http.ResponseWriter, r *request, limit int64) error {
-	if r.ContentLength > limit {
-		return fsm.Errorf(fsm.CodeTooLarge, "body: %d bytes, at most %d are taken", r.ContentLength, limit)
-	}
-	size := limit
-	if r.ContentLength >= 0 {
-		size = r.ContentLength
-	}
-	if !r.bodies.TryAcquire(size) {
-		return fsm.Errorf(codeBusy, "this queen has its limit of %d bytes of bodies in hand; ask another", s.cfg.MaxBodies)
-	}
-	r.held = size
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return fsm.Errorf(fsm.CodeTooLarge, "body: at most %d bytes are taken", limit)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fsm.Errorf(fsm.CodeTimeout, "body: did not arrive within %s", s.cfg.BodyTimeout)
-	}
-	if err != nil {
-		return fsm.Errorf(fsm.CodeInvalid, "body: broke off: %v", err)
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	r.body, r.unread = data, false
-	return nil
-}
 
 // decodeStrict reads one JSON object into v; unknown fields, wrong types and trailing bytes
 // are errors that name the field. An empty body leaves v as it is when it may be empty.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/oklog/ulid/v2"
-	"golang.org/x/sync/semaphore"
 
 	"queen-rbee/fsm"
 )
@@ -40,16 +39,8 @@ type request struct {
 	vars      map[string]string
 	view      *fsm.View
 	graceTime time.Duration // of X-Rbee-Grace, below 0 when not given
-	held      int64         // bytes of the body counted against the queen's bound
-	bodies    *semaphore.Weighted
-}
-
-// releaseBody gives back what a body holds of the queen's bound, once it is submitted.
-func (r *request) releaseBody() {
-	if r.held > 0 {
-		r.bodies.Release(r.held)
-		r.held = 0
-	}
+	budget    *budget
+	held      int64 // bytes of the budget
 }
 
 // statusWriter remembers what was answered.
@@ -92,7 +83,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		id := ulid.Make().String()
 		w.Header().Set(headerQueen, s.cfg.Name)
 		w.Header().Set(headerRequest, id)
-		r := &request{Request: hr, vars: map[string]string{}, graceTime: -1, bodies: s.inFlight, unread: hr.ContentLength != 0}
+		r := &request{Request: hr, vars: map[string]string{}, graceTime: -1, budget: s.budgetOf(rt.access), unread: hr.ContentLength != 0}
 		err := s.serve(rt, w, r)
 		r.releaseBody()
 		if err != nil {

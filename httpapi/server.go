@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
-	"golang.org/x/sync/semaphore"
 
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
@@ -49,7 +48,7 @@ type Config struct {
 	BodyLimit   int           // bytes of a request's body, 0 for 8 MiB
 	BodyTimeout time.Duration // for a body to arrive, 0 for 30 s
 	MaxStreams  int           // open at once, 0 for 20,000
-	MaxBodies   int64         // bytes of bodies being read and submitted at once, 0 for 512 MiB
+	MaxBodies   int64         // bytes of clients' bodies being read and submitted at once, 0 for 512 MiB
 	Logger      hclog.Logger
 	Registry    *prometheus.Registry
 }
@@ -73,7 +72,7 @@ type Server struct {
 	endLife, beginDrain context.CancelFunc
 	background          sync.WaitGroup
 	lifeMu              sync.Mutex // orders the background's last Add before its Wait
-	inFlight            *semaphore.Weighted
+	clients, machines   *budget    // of bodies
 }
 
 // New makes a server; it starts nothing.
@@ -94,7 +93,7 @@ func New(cfg Config) *Server {
 		cfg.Registry = prometheus.NewRegistry()
 	}
 	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive}
-	s.inFlight = semaphore.NewWeighted(cfg.MaxBodies)
+	s.clients, s.machines = newBudget(cfg.MaxBodies), newBudget(machineBodies)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.drain, s.beginDrain = context.WithCancel(s.life)
 	s.metrics = newMetrics(cfg.Registry, cfg.Queen, &s.streams)

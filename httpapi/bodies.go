@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"queen-rbee/fsm"
+)
+
+// budget bounds the bytes of bodies in hand at once, from their first byte until they are
+// submitted. Clients share one; hives and queens have their own, so that no flood of prompts
+// keeps a heartbeat out. Safe for concurrent use.
+type budget struct {
+	free  *semaphore.Weighted
+	bytes int64
+}
+
+func newBudget(bytes int64) *budget { return &budget{semaphore.NewWeighted(bytes), bytes} }
+
+// machineBodies is the budget in bytes of hives and queens.
+const machineBodies = 128 << 20
+
+// bodyStep is what is reserved for a body in bytes before its first byte is there.
+const bodyStep = 16 << 10
+
+// budgetOf is the one that a route's bodies count against.
+func (s *Server) budgetOf(a access) *budget {
+	if a == ofHive || a == ofQueen {
+		return s.machines
+	}
+	return s.clients
+}
+
+// hold reserves more bytes for the request's body, or refuses: this queen's bound, not the cluster's.
+func (r *request) hold(bytes int64) error {
+	if !r.budget.free.TryAcquire(bytes) {
+		return fsm.Errorf(codeBusy, "this queen has its limit of %d bytes of bodies in hand; ask another", r.budget.bytes)
+	}
+	r.held += bytes
+	return nil
+}
+
+// releaseBody lets go of a body and of what it holds of the budget, once it is submitted.
+func (r *request) releaseBody() {
+	r.body = nil
+	if r.held > 0 {
+		r.budget.free.Release(r.held)
+		r.held = 0
+	}
+}
+
+// readBody reads the whole bounded body before anything else happens: a relay that may
+// have to try again must have it, and a client that sends slowly must hold nothing else.
+// The deadline of ServeHTTP ends with it; after an error it stays.
+func (s *Server) readBody(w http.ResponseWriter, r *request, limit int64) error {
+	if r.ContentLength > limit {
+		return fsm.Errorf(fsm.CodeTooLarge, "body: %d bytes, at most %d are taken", r.ContentLength, limit)
+	}
+	data, err := r.readAll(http.MaxBytesReader(w, r.Body, limit))
+	if e, ok := errors.AsType[*fsm.Error](err); ok {
+		return e
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return fsm.Errorf(fsm.CodeTooLarge, "body: at most %d bytes are taken", limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fsm.Errorf(fsm.CodeTimeout, "body: did not arrive within %s", s.cfg.BodyTimeout)
+	}
+	if err != nil {
+		return fsm.Errorf(fsm.CodeInvalid, "body: broke off: %v", err)
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	r.body, r.unread = data, false
+	return nil
+}
+
+// readAll reads to the end, reserving as bytes arrive: a step, then as much again as is there.
+// What a client only announces costs nothing.
+func (r *request) readAll(from io.Reader) ([]byte, error) {
+	var data []byte
+	for {
+		if len(data) == cap(data) {
+			more := max(bodyStep, cap(data))
+			if r.ContentLength >= int64(len(data)) { // one byte of room finds the end
+				more = min(more, int(r.ContentLength)+1-len(data))
+			}
+			if err := r.hold(int64(more)); err != nil {
+				return nil, err
+			}
+			data = append(make([]byte, 0, cap(data)+more), data...)
+		}
+		n, err := from.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
