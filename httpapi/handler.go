@@ -178,6 +178,15 @@ func (r *request) grace(standard time.Duration) time.Duration {
 	return standard
 }
 
+// idempotencyKey is the key under which a repeat is the same request, empty when there is none.
+func (r *request) idempotencyKey() (string, error) {
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > maxIdempotencyKey {
+		return "", fsm.Errorf(fsm.CodeInvalid, "Idempotency-Key: at most %d bytes", maxIdempotencyKey)
+	}
+	return key, nil
+}
+
 // answerError tells the client, and the log what the client is not told.
 func (s *Server) answerError(w *statusWriter, r *request, id string, err error) {
 	if errors.Is(err, errWritten) {

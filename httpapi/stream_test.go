@@ -350,3 +350,38 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Errorf("another tenant's key: %d %s", status, body)
 	}
 }
+
+// TestSpawnUnderAKey makes one worker for each Idempotency-Key.
+func TestSpawnUnderAKey(t *testing.T) {
+	w := newWorld(t)
+	w.register()
+	spawn := func(more string, headers ...string) (int, string) {
+		status, body, _ := w.read("POST", "/v2/workers/spawn", `{"model":"builtin/markov"`+more+`}`, headers...)
+		return status, body
+	}
+	status, first := spawn("", "Idempotency-Key", "k1")
+	if again, body := spawn("", "Idempotency-Key", "k1"); status != http.StatusAccepted || again != status || body != first {
+		t.Errorf("first %d %s, again %d %s", status, first, again, body)
+	}
+	for _, other := range []string{`,"device":"gpu7"`, `,"hive":"h2"`} {
+		if status, body := spawn(other, "Idempotency-Key", "k1"); status != http.StatusUnprocessableEntity || !strings.Contains(body, fsm.CodeIdempotencyMismatch) {
+			t.Errorf("another request under the key: %d %s", status, body)
+		}
+	}
+	if _, body := spawn("", "Idempotency-Key", "k2"); body == first {
+		t.Errorf("another key: %s", body)
+	}
+	if _, body := spawn(""); body == first {
+		t.Errorf("no key: %s", body)
+	}
+	if status, _ := spawn("", "Idempotency-Key", strings.Repeat("k", 256)); status != http.StatusBadRequest {
+		t.Errorf("a key too long: %d", status)
+	}
+	workers := 0
+	for range w.queen.View().Workers() {
+		workers++
+	}
+	if workers != 3 {
+		t.Errorf("%d workers, want 3", workers)
+	}
+}

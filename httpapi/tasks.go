@@ -91,9 +91,9 @@ const submitFor = 30 * time.Second
 func (s *Server) submit(w http.ResponseWriter, r *request, job fsm.Job, within time.Duration) (*reader, error) {
 	job.ID = ulid.Make().String()
 	job.Tenant = r.tenant
-	job.IdempotencyKey = r.Header.Get("Idempotency-Key")
-	if len(job.IdempotencyKey) > maxIdempotencyKey {
-		return nil, fsm.Errorf(fsm.CodeInvalid, "Idempotency-Key: at most %d bytes", maxIdempotencyKey)
+	var err error
+	if job.IdempotencyKey, err = r.idempotencyKey(); err != nil {
+		return nil, err
 	}
 	if job.IdempotencyKey != "" {
 		h := sha256.New()

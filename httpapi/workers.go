@@ -1,11 +1,8 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
@@ -78,78 +75,6 @@ func (s *Server) listWorkers(w http.ResponseWriter, r *request) error {
 			}
 		}
 	})
-}
-
-// spawnWorker is POST /v2/workers/spawn.
-func (s *Server) spawnWorker(w http.ResponseWriter, r *request) error {
-	var req struct {
-		Model  string `json:"model"`
-		Hive   string `json:"hive"`
-		Device string `json:"device"`
-		Slots  int    `json:"slots"`
-	}
-	if err := decodeStrict(r.body, &req); err != nil {
-		return err
-	}
-	if err := validateModel(req.Model); err != nil {
-		return err
-	}
-	if req.Slots < 0 || req.Slots > 1024 {
-		return fsm.Errorf(fsm.CodeInvalid, "slots: is %d, must be 1 to 1024 (0: the engine's own)", req.Slots)
-	}
-	var wait time.Duration
-	if q := r.URL.Query().Get("wait"); q != "" {
-		var err error
-		if wait, err = time.ParseDuration(q); err != nil || wait < 0 || wait > 10*time.Minute {
-			return fsm.Errorf(fsm.CodeInvalid, "wait: %.40q must be a duration of 0s to 10m", q)
-		}
-	}
-	ans, err := s.queen.Do(r.Context(), schedule.Request{SpawnWorker: &schedule.SpawnWorker{
-		ID: "w-" + ulid.Make().String(), Model: req.Model, Hive: req.Hive, Device: req.Device, Slots: req.Slots,
-	}})
-	if err != nil {
-		return err
-	}
-	s.index(w, ans.Index)
-	state := workerStates[ans.WorkerState]
-	if wait > 0 {
-		ctx, cancel := s.untilDrain(r.Context())
-		defer cancel()
-		if state, err = s.waitReady(ctx, ans, wait); err != nil {
-			return err
-		}
-	}
-	return writeJSON(w, http.StatusAccepted, map[string]string{"worker_id": ans.Worker, "state": state})
-}
-
-// waitReady waits until a worker takes runs, is gone, or the time is over.
-func (s *Server) waitReady(ctx context.Context, ans schedule.Answer, wait time.Duration) (string, error) {
-	watch := s.queen.Watch(fsm.Row{Table: fsm.TableWorker, ID: ans.Worker})
-	defer watch.Close()
-	view, err := s.queen.WaitIndex(ctx, ans.Index)
-	if err != nil { // desired all the same: this replica only cannot show it yet
-		return workerStates[ans.WorkerState], nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for over := false; ; view = s.queen.View() {
-		w, ok := view.Worker(ans.Worker)
-		switch {
-		case !ok:
-			return "", fsm.Errorf(fsm.CodeNotFound, "worker %s is gone", ans.Worker)
-		case w.State.Gone() && w.Failure != nil:
-			return "", &fsm.Error{Code: fsm.CodeWorkerFailed, Message: w.Failure.Message}
-		case over || w.State == fsm.WorkerReady || w.State.Gone():
-			return workerState(w, view.Running(w.ID)), nil
-		}
-		select {
-		case <-watch.C():
-		case <-timer.C:
-			over = true
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
 }
 
 // stopWorker is DELETE /v2/workers/{id}; ?force=true ends its runs too.
