@@ -80,11 +80,13 @@ func (r *reader) execute(job *fsm.Job) hives.Execute {
 		e.DeadlineMillis = max(1, (job.Deadline - r.s.queen.Now()).Milliseconds())
 	}
 	if !job.State.Ended() {
-		// Bodies in the state were packed by a queen; one that does not open is a bug the hive
-		// will name when it asks for the body itself.
-		if body, err := job.Body.Open(r.s.cfg.BodyLimit); err == nil {
-			e.Body = body
+		// What the state has was taken by some queen, whatever this one's limit. A body that does
+		// not open is a bug; the hive asks for it itself and fails the run by name.
+		body, err := job.Body.Open(fsm.MaxBody)
+		if err != nil {
+			r.s.log.Error("body of a job does not open", "job", job.ID, "error", err)
 		}
+		e.Body = body
 	}
 	return e
 }

@@ -229,7 +229,7 @@ func (s *Server) jobBody(w http.ResponseWriter, r *request) error {
 	if j.State.Ended() {
 		return fsm.Errorf(fsm.CodeOutputExpired, "job %s has ended; its body is dropped then", j.ID)
 	}
-	body, err := j.Body.Open(s.cfg.BodyLimit)
+	body, err := j.Body.Open(fsm.MaxBody)
 	if err != nil {
 		return err
 	}

@@ -385,3 +385,32 @@ func TestSpawnUnderAKey(t *testing.T) {
 		t.Errorf("%d workers, want 3", workers)
 	}
 }
+
+// TestBodyReachesItsHive: what is accepted can be started, at queens with a smaller limit too.
+func TestBodyReachesItsHive(t *testing.T) {
+	w := newWorld(t)
+	w.ready()
+	prompt := strings.Repeat("<&>", w.api.cfg.BodyLimit/4)
+	s := w.stream("POST", "/v2/tasks", strings.Replace(task, "hello", prompt, 1))
+	s.want("assigned", "")
+	r := w.hive.next()
+	if n := strings.Count(string(r.Req.Body), "<&>"); n != w.api.cfg.BodyLimit/4 {
+		t.Errorf("%d of %d came to the hive in %d bytes", n, w.api.cfg.BodyLimit/4, len(r.Req.Body))
+	}
+	w.api.cfg.BodyLimit = 1 << 10 // of another queen
+	id := s.resp.Header.Get(headerJob)
+	if status, body, _ := w.read("GET", "/v2/jobs/"+id+"/body", ""); status != http.StatusOK || !strings.Contains(body, prompt) {
+		t.Errorf("the body that a hive fetches: %d, %d bytes", status, len(body))
+	}
+	r.breakOff()
+	again := w.hive.next()
+	if again.Req.JobID != id {
+		t.Errorf("%+v", again.Req)
+	}
+	again.end(completed(0), "")
+	s.want("end", "1.1")
+	growing := strings.Replace(task, "hello", strings.Repeat("\u2028", 300), 1) // encoded with six bytes each
+	if status, body, _ := w.read("POST", "/v2/tasks", growing); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "at most 1024") {
+		t.Errorf("too large for the engine: %d %s", status, body)
+	}
+}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -43,7 +44,7 @@ func (s *Server) submitTask(w http.ResponseWriter, r *request) error {
 	if err := decodeStrict(r.body, &t); err != nil {
 		return err
 	}
-	job, err := t.job()
+	job, err := t.job(s.cfg.BodyLimit)
 	if err != nil {
 		return err
 	}
@@ -203,8 +204,9 @@ func (s *Server) stream(ctx context.Context, r *reader, out sink, grace time.Dur
 	return err
 }
 
-// job makes the job a task asks for: its engine-ready body, and what scheduling reads.
-func (t *taskRequest) job() (fsm.Job, error) {
+// job makes the job a task asks for: its engine-ready body of at most limit bytes, and what
+// scheduling reads.
+func (t *taskRequest) job(limit int) (fsm.Job, error) {
 	job := fsm.Job{
 		Model: t.Model, API: hives.APITask, Path: "/v1/chat/completions", Stream: t.wantsStream(),
 		Detached: t.Detach, Session: t.Session, Pin: t.Hive,
@@ -222,11 +224,16 @@ func (t *taskRequest) job() (fsm.Job, error) {
 	if job.Labels, err = labelsOf(t.Labels); err != nil {
 		return job, err
 	}
-	body, err := json.Marshal(t.engineBody())
-	if err != nil {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // six bytes for one of every < in a prompt, for no engine's good
+	if err := enc.Encode(t.engineBody()); err != nil {
 		return job, err
 	}
-	job.Body = fsm.PackBody(body)
+	if body.Len() > limit {
+		return job, fsm.Errorf(fsm.CodeTooLarge, "body: %d bytes as the engine gets it, at most %d are taken", body.Len(), limit)
+	}
+	job.Body = fsm.PackBody(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
 	return job, nil
 }
 
