@@ -35,6 +35,9 @@ const roomy = 64 << 10
 // a record of its own, whole with its line, and so is a comment. Neither ends with a blank
 // line, which some clients (the OpenAI SDKs) take for an event without data.
 type Stream struct {
+	// Heard is called whenever bytes have come, if it is set.
+	Heard func()
+
 	body io.ReadCloser
 	buf  []byte // bytes read and not yet handed out; starts at a boundary
 	out  int    // length of the piece handed out last, at the front of buf
@@ -151,7 +154,7 @@ func (s *Stream) end(mark int, line []byte) (Piece, error) {
 // Rest reads what is behind the end mark, up to the gateway's close.
 func (s *Stream) Rest() ([]byte, error) {
 	rest := append([]byte(nil), s.buf[s.out:]...)
-	more, err := io.ReadAll(io.LimitReader(s.body, maxEnd+1))
+	more, err := io.ReadAll(io.LimitReader(readerFunc(s.read), maxEnd+1))
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +170,7 @@ func (s *Stream) fill() error {
 	if len(s.buf) == cap(s.buf) {
 		s.buf = append(make([]byte, 0, 2*cap(s.buf)), s.buf...)
 	}
-	n, err := s.body.Read(s.buf[len(s.buf):cap(s.buf)])
+	n, err := s.read(s.buf[len(s.buf):cap(s.buf)])
 	s.buf = s.buf[:len(s.buf)+n]
 	if n > 0 {
 		return nil
@@ -177,6 +180,18 @@ func (s *Stream) fill() error {
 	}
 	return err
 }
+
+func (s *Stream) read(b []byte) (int, error) {
+	n, err := s.body.Read(b)
+	if n > 0 && s.Heard != nil {
+		s.Heard()
+	}
+	return n, err
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // seqOf is N of an id `A.N`, 0 if it is none.
 func seqOf(id []byte) uint64 {

@@ -262,10 +262,12 @@ func TestLostRecord(t *testing.T) {
 	})
 	w.awaitJob(id, "failed")
 	resumed := w.stream("GET", "/v2/jobs/"+id+"/events", "", "Last-Event-ID", "1.4")
-	if f := resumed.want("error", "1.5"); !strings.Contains(f.data, fsm.CodeWorkerFailed) {
-		t.Errorf("error: %s", f.data)
+	if f := resumed.want("error", "1.5"); !strings.Contains(f.data, fsm.CodeWorkerFailed) || f.retry != "3600000" {
+		t.Errorf("error: %+v", f)
 	}
 	resumed.wantClosed()
+	// One who has only `started` has not the end, whose id would be its neighbour's.
+	w.stream("GET", "/v2/jobs/"+id+"/events", "", "Last-Event-ID", "1.1").want("error", "1.2")
 	r.breakOff()
 	s.want("error", "1.5")
 	s.wantClosed()
@@ -289,6 +291,9 @@ func TestQueuedJobOfNobody(t *testing.T) {
 	s := w.stream("POST", "/v2/tasks", task, headerGrace, "20ms")
 	id := s.resp.Header.Get(headerJob)
 	s.want("queued", "")
+	if status, body, _ := w.read("GET", "/v2/jobs/"+id+"/events", "", "Last-Event-ID", "0.1"); status != http.StatusBadRequest {
+		t.Errorf("an id that no stream can have sent: %d %s", status, body)
+	}
 	second := w.stream("GET", "/v2/jobs/"+id+"/events", "", headerGrace, "20ms")
 	second.want("queued", "")
 	_ = s.resp.Body.Close()

@@ -15,9 +15,6 @@ import (
 // hive breaks off, or until the job has moved on. It returns nil when the state should be
 // looked at again.
 func (r *reader) follow(ctx context.Context, watch Watch, job *fsm.Job) error {
-	if beyond := r.beyond(job); beyond != nil {
-		return beyond
-	}
 	note := assignedEvent{WorkerID: job.Worker, HiveID: job.Hive, Attempt: job.Attempt}
 	if r.entered == job.Attempt {
 		if err := r.enter(job, "", nil); err != nil {
@@ -39,29 +36,29 @@ func (r *reader) follow(ctx context.Context, watch Watch, job *fsm.Job) error {
 	return r.broken(ctx, watch, job, err)
 }
 
-// attach reads the run from where the client is. While follow is set it lets go as soon as
-// the job has moved on without it; else when nothing has come for a while.
+// attach reads the run from where the client is. It lets go when nothing has come for a while,
+// and while follow is set as soon as the job has moved on without it.
 func (r *reader) attach(ctx context.Context, job *fsm.Job, url string, follow bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	progress := func() {}
+	quiet := fetchFor
 	if follow {
-		moved := r.s.cancelWhenMoved(ctx, cancel, job)
+		quiet = r.s.silence
+		moved := r.cancelWhenMoved(ctx, cancel, job)
 		defer func() { cancel(); <-moved }()
-	} else {
-		idle := time.AfterFunc(fetchFor, cancel)
-		defer idle.Stop()
-		progress = func() { idle.Reset(fetchFor) }
 	}
+	idle := time.AfterFunc(quiet, cancel)
+	defer idle.Stop()
 	stream, err := r.s.hives.Execute(ctx, hives.WorkerURL(url, job.Worker), r.execute(job))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
+	stream.Heard = func() { idle.Reset(quiet) }
 	if err := r.sink.begin(); err != nil {
 		return fmt.Errorf("%w: %w", errClient, err)
 	}
-	return r.copy(stream, job, progress)
+	return r.copy(stream, job)
 }
 
 // execute is the run's record, early, and where this reader stands.
@@ -92,13 +89,12 @@ func (r *reader) execute(job *fsm.Job) hives.Execute {
 }
 
 // copy moves whole frames to the client until the end mark.
-func (r *reader) copy(stream *hives.Stream, job *fsm.Job, progress func()) error {
+func (r *reader) copy(stream *hives.Stream, job *fsm.Job) error {
 	for {
 		p, err := stream.Next()
 		if err != nil {
 			return err
 		}
-		progress()
 		if len(p.Bytes) > 0 {
 			if err := r.sink.frames(p.Bytes); err != nil {
 				return fmt.Errorf("%w: %w", errClient, err)
@@ -144,6 +140,10 @@ func (r *reader) broken(ctx context.Context, watch Watch, job *fsm.Job, err erro
 	return r.wait(ctx, watch, r.backoff())
 }
 
+// silence is how long a hive may send nothing before it is attached to anew: it comments every
+// 15 s, so its end of the connection is gone.
+const silence = 40 * time.Second
+
 // fetchFor is how long an ended job's output is asked of a hive that does not answer.
 const fetchFor = 10 * time.Second
 
@@ -188,9 +188,11 @@ func (r *reader) hiveURL(job *fsm.Job) (string, bool) {
 const lateEnd = 3 * time.Second
 
 // cancelWhenMoved ends an attachment whose job went on without it: to another attempt, to
-// the queue, or to an end the hive does not tell. The channel closes when its goroutine has ended.
-func (s *Server) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc, job *fsm.Job) <-chan struct{} {
+// the queue, or to an end the hive does not tell. The client gets comments meanwhile if its
+// hive sends nothing. The channel closes when its goroutine has ended.
+func (r *reader) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc, job *fsm.Job) <-chan struct{} {
 	done := make(chan struct{})
+	s, out := r.s, r.sink // the rest of the reader is the request's alone
 	watch := s.queen.Watch(jobRow(job.ID))
 	go func() {
 		defer close(done)
@@ -199,6 +201,8 @@ func (s *Server) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc,
 		late.Stop()
 		defer late.Stop()
 		ended := false
+		awake := time.NewTimer(s.keepAlive)
+		defer awake.Stop()
 		for {
 			now, ok := s.queen.View().Job(job.ID)
 			switch {
@@ -216,6 +220,13 @@ func (s *Server) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc,
 			case <-late.C:
 				cancel()
 				return
+			case <-awake.C:
+				next, err := out.keepAwake(s.keepAlive)
+				if err != nil { // who copies frames meets the same
+					cancel()
+					return
+				}
+				awake.Reset(next)
 			case <-watch.C():
 			}
 		}

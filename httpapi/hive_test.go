@@ -153,7 +153,7 @@ func completed(events uint64) hives.Terminal {
 }
 
 // frame is one SSE frame a client got.
-type frame struct{ event, id, data string }
+type frame struct{ event, id, data, retry string }
 
 // streamOf reads frames of an answer until it closes.
 type streamOf struct {
@@ -171,7 +171,7 @@ func (s *streamOf) next() (frame, bool) {
 		name, value, _ := strings.Cut(line, ": ")
 		switch {
 		case line == "":
-			if f != (frame{}) {
+			if f.event+f.data != "" {
 				return f, true
 			}
 		case name == "event":
@@ -180,6 +180,8 @@ func (s *streamOf) next() (frame, bool) {
 			f.id = value
 		case name == "data":
 			f.data = value
+		case name == "retry":
+			f.retry = value
 		}
 	}
 	return frame{}, false

@@ -154,7 +154,7 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *request) error {
 	case "", "native":
 		out = nativeSink{newSSE(w)}
 	case "openai":
-		out = openAISink{newSSE(w)}
+		out = openAISink{out: newSSE(w)}
 	default:
 		return fsm.Errorf(fsm.CodeInvalid, "format: %.40q must be native or openai", format)
 	}
@@ -181,7 +181,7 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *request) error {
 		}
 	}
 	w.Header().Set(headerJob, j.ID)
-	if rd.resumed && j.State.Ended() && rd.has == (resumeID{j.Attempt, j.Events + 1}) {
+	if rd.resumed && hasEnd(j, rd.has) {
 		w.WriteHeader(http.StatusNoContent) // it has everything; an EventSource stops asking
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -120,4 +121,73 @@ func gatewayStream(t *testing.T, e hives.Execute, chunks []string) (before strin
 		t.Fatalf("the first record is no id alone: %q", before)
 	}
 	return before, end, after
+}
+
+// TestOpenAIErrorHasItsStatus: what fails before its first chunk is told by the status, also
+// when the run has started; later, and on a stream that had to begin, inside it.
+func TestOpenAIErrorHasItsStatus(t *testing.T) {
+	w := newWorld(t)
+	w.ready()
+	type answer struct {
+		status int
+		body   string
+	}
+	refused := hives.Terminal{Outcome: hives.Failed, Events: 1, Error: hives.Errorf(hives.CodeInvalid, "no tools here")}
+	for name, tc := range map[string]struct {
+		before string
+		end    hives.Terminal
+		status int
+		says   string
+	}{
+		"refused":        {"id: 1.1\n", refused, http.StatusBadRequest, "no tools here"},
+		"a chunk came":   {"data: {}\nid: 1.2\n\n", refused, http.StatusOK, "no tools here"},
+		"a comment came": {": \n", refused, http.StatusOK, "no tools here"},
+		"cancelled":      {"id: 1.1\n", hives.Terminal{Outcome: hives.Cancelled, Events: 1}, http.StatusOK, "given up"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan answer, 1)
+			go func() {
+				status, body, _ := w.read("POST", "/v1/chat/completions", chat)
+				got <- answer{status, body}
+			}()
+			r := w.hive.next()
+			r.send("%s", tc.before)
+			r.end(tc.end, "")
+			a := <-got
+			if a.status != tc.status || !strings.Contains(a.body, tc.says) || strings.Contains(a.body, "data: ") != (tc.status == http.StatusOK) {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+}
+
+// TestSilentHive is attached to anew, and its client gets comments meanwhile: the headers of an
+// OpenAI stream come with the first.
+func TestSilentHive(t *testing.T) {
+	w := newWorld(t)
+	w.api.keepAlive, w.api.silence = time.Millisecond, 30*time.Millisecond
+	w.ready()
+	answered := w.later("POST", "/v1/chat/completions", chat)
+	first := w.hive.next()
+	if len(first.Req.Body) == 0 {
+		t.Error("the first reader brings no body")
+	}
+	s := answered()
+	for s.sc.Scan() && s.sc.Text() != ": keep-alive" {
+	}
+	w.hive.next()
+	over := make(chan struct{})
+	defer close(over)
+	go func() { // the hive is back
+		for {
+			select {
+			case r := <-w.hive.reads:
+				r.end(completed(0), "data: [DONE]\nid: 1.1\n\n")
+			case <-over:
+				return
+			}
+		}
+	}()
+	s.want("", "1.1")
+	s.wantClosed()
 }

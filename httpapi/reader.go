@@ -56,6 +56,9 @@ func (r *reader) run(ctx context.Context) error {
 		if r.hint == nil {
 			r.s.hold(job)
 		}
+		if err := r.beyond(job); err != nil {
+			return err
+		}
 		switch {
 		case job.State.Ended():
 			return r.finish(ctx, watch, job)
@@ -189,14 +192,11 @@ func (r *reader) settle(ctx context.Context, watch Watch) error {
 
 // finish writes the end of an ended job, after whatever the client still lacks of its records.
 func (r *reader) finish(ctx context.Context, watch Watch, job *fsm.Job) error {
-	if beyond := r.beyond(job); beyond != nil {
-		return beyond
-	}
 	if err := r.enter(job, "", nil); err != nil {
 		return err
 	}
-	if r.resumed && job.Events > 0 && r.has == (resumeID{job.Attempt, job.Events + 1}) {
-		return r.sink.begin() // the client brought the end's own id: it has everything
+	if r.resumed && hasEnd(job, r.has) {
+		return r.sink.begin()
 	}
 	if r.lacks(job) {
 		if err := r.fetch(ctx, watch, job); err != nil {
@@ -211,13 +211,28 @@ func (r *reader) finish(ctx context.Context, watch Watch, job *fsm.Job) error {
 	return r.sink.end(job, max(job.Events, r.has.n), rest)
 }
 
+// hasEnd tells that a client brings the id of the job's end: it has everything. Where something
+// was delivered but the terminal record is lost (Events 0), no id tells that.
+func hasEnd(job *fsm.Job, has resumeID) bool {
+	lost := job.Events == 0 && job.Delivered
+	return job.State.Ended() && !lost && has == resumeID{job.Attempt, job.Events + 1}
+}
+
 // beyond refuses a Last-Event-ID that no stream of the job can have sent.
 func (r *reader) beyond(job *fsm.Job) error {
 	if !r.resumed {
 		return nil
 	}
-	over := job.State.Ended() && job.Events > 0 && r.has.n > job.Events+1
-	if r.has.attempt > job.Attempt || r.has.attempt == job.Attempt && over {
+	over := false
+	switch {
+	case r.has.attempt != job.Attempt:
+		over = r.has.attempt > job.Attempt
+	case !job.State.Ended():
+		over = job.Attempt == 0 && r.has.n > 0 // the hive knows about the records of an attempt
+	default:
+		over = (job.Events > 0 || job.Attempt == 0) && r.has.n > job.Events+1
+	}
+	if over {
 		return fsm.Errorf(fsm.CodeInvalid, "Last-Event-ID: %s is beyond what job %s has", eventID(r.has.attempt, r.has.n), r.id)
 	}
 	return nil

@@ -64,7 +64,9 @@ type Server struct {
 	holds   holds
 	streams atomic.Int64
 
-	keepAlive time.Duration // how often a waiting stream sends a comment
+	// What a waiting stream goes by: how often it sends a comment, and for how long its hive may
+	// send nothing.
+	keepAlive, silence time.Duration
 
 	// life ends with Close, drain when the queen begins to leave: native streams break off
 	// then, for their clients to resume elsewhere.
@@ -92,7 +94,7 @@ func New(cfg Config) *Server {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive}
+	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive, silence: silence}
 	s.clients, s.machines = newBudget(cfg.MaxBodies), newBudget(machineBodies)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.drain, s.beginDrain = context.WithCancel(s.life)

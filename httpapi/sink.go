@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
@@ -14,14 +15,15 @@ type sink interface {
 	api() string // which rendering the hive should make
 	whole() bool // folded at the end instead of frames
 	needsRest() bool
-	begin() error                                  // headers, once it is certain that there is something to stream
-	note(name string, data any) error              // an event without id that the queen makes from the state
-	frames(b []byte) error                         // whole frames from the hive
-	comment() error                                // keep proxies awake
-	restart(job *fsm.Job, had uint64) error        // what the client has of an earlier attempt is void; may be an error to tell
-	unsettled(job string, err error) error         // the end cannot be committed for now; may be an error to tell
-	end(job *fsm.Job, n uint64, rest []byte) error // the job's committed end; n is the number of its last record
-	fail(err error) error                          // an error of the stream alone; returns it if it could not be written into the stream
+	begin() error                                                  // headers, once it is certain that there is something to stream
+	note(name string, data any) error                              // an event without id that the queen makes from the state
+	frames(b []byte) error                                         // whole frames from the hive
+	comment() error                                                // keep proxies awake
+	keepAwake(every time.Duration) (next time.Duration, err error) // comment unless something was written lately; may be called beside the others
+	restart(job *fsm.Job, had uint64) error                        // what the client has of an earlier attempt is void; may be an error to tell
+	unsettled(job string, err error) error                         // the end cannot be committed for now; may be an error to tell
+	end(job *fsm.Job, n uint64, rest []byte) error                 // the job's committed end; n is the number of its last record
+	fail(err error) error                                          // an error of the stream alone; returns it if it could not be written into the stream
 }
 
 // diverged tells an OpenAI reader that its text cannot go on.
@@ -39,6 +41,10 @@ func (nativeSink) needsRest() bool         { return false }
 func (n nativeSink) comment() error        { return n.out.comment() }
 func (n nativeSink) frames(b []byte) error { return n.out.write(b) }
 
+func (n nativeSink) keepAwake(every time.Duration) (time.Duration, error) {
+	return n.out.keepAwake(every)
+}
+
 func (n nativeSink) note(name string, data any) error {
 	return n.out.write(appendEvent(nil, name, "", data))
 }
@@ -55,32 +61,73 @@ func (n nativeSink) end(job *fsm.Job, last uint64, _ []byte) error {
 		return n.out.write(appendEvent(nil, "end", id, endOf(job)))
 	}
 	e := endError(job)
-	return n.out.write(appendEvent(nil, "error", id, errorEvent{Code: e.Code, Message: e.Message}))
+	return n.out.write(appendEvent(lostEnd(job, last), "error", id, errorEvent{Code: e.Code, Message: e.Message}))
+}
+
+// lostEnd is what goes before the error of a job whose terminal record is lost. Its id follows
+// what this reader was sent, so no queen knows it again when an EventSource brings it back for
+// more, and answers with another: let that be in an hour.
+func lostEnd(job *fsm.Job, last uint64) []byte {
+	if job.Events > 0 || last == 0 {
+		return nil
+	}
+	return []byte("retry: 3600000\n")
 }
 
 func (n nativeSink) fail(err error) error {
-	if !n.out.started {
+	if !n.out.opened() {
 		return err
 	}
 	f := failureOf(err)
 	return errors.Join(errWritten, n.out.write(appendEvent(nil, "error", "", errorEvent{Code: f.code, Message: f.message, Scope: "stream"})))
 }
 
-// openAISink streams the engine's own chunks.
-type openAISink struct{ out *sse }
+// openAISink streams the engine's own chunks. With late it sends the headers with the first of
+// them, with the first comment due or when the job is queued: what fails before has the
+// status of its error.
+type openAISink struct {
+	out  *sse
+	late bool
+}
 
-func (o openAISink) begin() error          { return o.out.open() }
-func (openAISink) api() string             { return hives.APIOpenAI }
-func (openAISink) whole() bool             { return false }
-func (openAISink) needsRest() bool         { return true }
-func (o openAISink) comment() error        { return o.out.comment() }
-func (o openAISink) frames(b []byte) error { return o.out.write(b) }
+func (openAISink) api() string      { return hives.APIOpenAI }
+func (openAISink) whole() bool      { return false }
+func (openAISink) needsRest() bool  { return true }
+func (o openAISink) comment() error { return o.out.comment() }
 
-// note opens the stream, so that a client waiting for headers has them from admission on,
-// and tells waiting as a comment: an OpenAI client knows no other events.
+func (o openAISink) keepAwake(every time.Duration) (time.Duration, error) {
+	return o.out.keepAwake(every)
+}
+
+func (o openAISink) begin() error {
+	if o.late {
+		return nil
+	}
+	return o.out.open()
+}
+
+func (o openAISink) frames(b []byte) error {
+	if o.late && onlyIDs(b) && !o.out.opened() {
+		o.out.hold(b) // it has started; its engine may still refuse it
+		return nil
+	}
+	return o.out.write(b)
+}
+
+// onlyIDs tells lines that hold nothing but ids of records without a chunk.
+func onlyIDs(b []byte) bool {
+	for line := range bytes.Lines(b) {
+		if !bytes.HasPrefix(line, []byte("id: ")) {
+			return false
+		}
+	}
+	return true
+}
+
+// note tells waiting as a comment: an OpenAI client knows no other events.
 func (o openAISink) note(name string, _ any) error {
 	if name != "queued" {
-		return o.out.open()
+		return o.begin()
 	}
 	return o.out.write([]byte(": queued\n"))
 }
@@ -98,12 +145,16 @@ func (o openAISink) end(job *fsm.Job, last uint64, rest []byte) error {
 	if job.State == fsm.JobComplete {
 		return o.out.write(rest)
 	}
+	// SDKs try again after most errors of a status, which nobody who cancelled wants.
+	if o.late && !o.out.opened() && job.State != fsm.JobCancelled {
+		return &jobError{job: job.ID, err: endError(job)}
+	}
 	f := failureOf(endError(job))
-	return o.out.write(appendEvent(nil, "", eventID(job.Attempt, last+1), openAIErrorOf(f)))
+	return o.out.write(appendEvent(lostEnd(job, last), "", eventID(job.Attempt, last+1), openAIErrorOf(f)))
 }
 
 func (o openAISink) fail(err error) error {
-	if !o.out.started {
+	if !o.out.opened() {
 		return err
 	}
 	f := failureOf(err)
@@ -134,6 +185,8 @@ func (*wholeSink) comment() error                 { return nil }
 func (*wholeSink) restart(*fsm.Job, uint64) error { return nil }
 func (*wholeSink) fail(err error) error           { return err }
 
+func (*wholeSink) keepAwake(every time.Duration) (time.Duration, error) { return every, nil }
+
 // unsettled gives up: a caller without a stream cannot be kept waiting under comments.
 func (*wholeSink) unsettled(job string, err error) error {
 	return &jobError{job: job, err: fsm.Errorf(fsm.CodeUnknownOutcome,
@@ -142,6 +195,9 @@ func (*wholeSink) unsettled(job string, err error) error {
 
 func (w *wholeSink) end(job *fsm.Job, _ uint64, rest []byte) error {
 	w.job = job
+	if job.State == fsm.JobCancelled {
+		return &jobError{job: job.ID, err: fsm.Errorf(fsm.CodeConflict, "job %s was cancelled; it has no result", job.ID)}
+	}
 	if job.State != fsm.JobComplete {
 		return &jobError{job: job.ID, err: endError(job)}
 	}

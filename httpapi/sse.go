@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -16,12 +17,16 @@ const keepAlive = 15 * time.Second
 
 // sse writes frames to one client. What is no frame (the reconnection time, a comment, the id
 // of a record without a chunk) has no blank line behind it: the OpenAI SDKs take each blank
-// line for an event, and one without data for a broken one. Not safe for concurrent use: the
-// goroutine that serves the request is the only writer.
+// line for an event, and one without data for a broken one. Safe for concurrent use: frames
+// come from the goroutine of the request, comments also from the watch of its attachment.
 type sse struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	started bool
+	w  http.ResponseWriter
+	rc *http.ResponseController
+
+	mu    sync.Mutex
+	begun bool
+	held  []byte    // goes out with the headers
+	wrote time.Time // last
 }
 
 func newSSE(w http.ResponseWriter) *sse {
@@ -29,34 +34,64 @@ func newSSE(w http.ResponseWriter) *sse {
 }
 
 // open sends the headers and the reconnection time, once.
-func (s *sse) open() error {
-	if s.started {
-		return nil
-	}
-	s.started = true
-	h := s.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache")
-	h.Set("X-Accel-Buffering", "no")
-	s.w.WriteHeader(http.StatusOK)
-	return s.write([]byte("retry: 250\n"))
+func (s *sse) open() error { return s.write(nil) }
+
+// opened tells whether the headers are out.
+func (s *sse) opened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// hold keeps lines back that alone are no reason to send the headers.
+func (s *sse) hold(lines []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = append(s.held, lines...)
 }
 
 // write copies whole frames and flushes them.
 func (s *sse) write(frames []byte) error {
-	if err := s.open(); err != nil {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writeLocked(frames)
+}
+
+func (s *sse) writeLocked(frames []byte) error {
+	if s.begun && len(frames) == 0 {
+		return nil
 	}
 	// A writer without deadlines (a test's recorder) just has none.
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if !s.begun {
+		s.begun = true
+		h := s.w.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no")
+		s.w.WriteHeader(http.StatusOK)
+		frames = append(append([]byte("retry: 250\n"), s.held...), frames...)
+		s.held = nil
+	}
 	if _, err := s.w.Write(frames); err != nil {
 		return err
 	}
+	s.wrote = time.Now()
 	return s.rc.Flush()
 }
 
 // comment keeps proxies awake.
 func (s *sse) comment() error { return s.write([]byte(": keep-alive\n")) }
+
+// keepAwake sends a comment when nothing was written for so long, and tells when to look again.
+func (s *sse) keepAwake(every time.Duration) (next time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if idle := time.Since(s.wrote); idle < every {
+		return every - idle, nil
+	}
+	return every, s.writeLocked([]byte(": keep-alive\n"))
+}
 
 // appendEvent renders one frame; name and id may be empty.
 func appendEvent(dst []byte, name, id string, data any) []byte {

@@ -200,12 +200,13 @@ func TestOpenAI(t *testing.T) {
 	w := newWorld(t)
 	w.ready()
 	body := `{"model":"builtin/markov","messages":[{"role":"user","content":"hi"}],"stream":true,"x":1}`
-	s := w.stream("POST", "/v1/chat/completions", body)
+	answered := w.later("POST", "/v1/chat/completions", body)
 	r := w.hive.next()
 	if string(r.Req.Body) != body || r.Req.API != hives.APIOpenAI || r.Req.GraceMillis != 10_000 {
 		t.Errorf("execute: %+v body %s", r.Req, r.Req.Body)
 	}
 	r.send("id: 1.1\ndata: {\"c\":1}\n\ndata: {\"c\":2}\nid: 1.2\n\n")
+	s := answered()
 	if f := s.want("", "1.1"); f.data != `{"c":1}` {
 		t.Errorf("got %+v", f)
 	}
@@ -325,6 +326,12 @@ func TestCancel(t *testing.T) {
 	s := w.stream("GET", "/v2/jobs/"+id+"/events", "")
 	if f := s.want("error", "0.1"); !strings.Contains(f.data, `"code":"cancelled"`) {
 		t.Errorf("got %+v", f)
+	}
+	if status, _, _ := w.read("GET", "/v2/jobs/"+id+"/events", "", "Last-Event-ID", "0.1"); status != http.StatusNoContent {
+		t.Errorf("a client that has the end of a job that never ran gets %d, want 204", status)
+	}
+	if status, body, _ := w.read("GET", "/v2/jobs/"+id+"/result", ""); status != http.StatusConflict || !strings.Contains(body, "cancelled") {
+		t.Errorf("its result: %d %s", status, body)
 	}
 	if status, _, _ := w.read("DELETE", "/v2/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV", ""); status != http.StatusNotFound {
 		t.Errorf("unknown job: %d", status)
