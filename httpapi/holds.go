@@ -22,6 +22,7 @@ type hold struct {
 	clients int
 	grace   time.Duration // of the client that left last
 	since   uint64        // batch index below which the row does not tell yet
+	unsure  bool          // nobody could say whether there is a row: a view that has it all must
 	busy    bool          // its goroutine lives
 }
 
@@ -47,6 +48,30 @@ func (h *holds) leave(job string, grace time.Duration) (last bool) {
 	e.clients--
 	e.grace = grace
 	return e.clients == 0
+}
+
+// doubt notes that a job may have been accepted although nobody could say so.
+func (h *holds) doubt(job string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.jobs[job]; e != nil {
+		e.unsure = true
+	}
+}
+
+// unsure tells whether a job is in doubt.
+func (h *holds) unsure(job string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.jobs[job].unsure
+}
+
+// settled ends the doubt: a view of this index has the job if there is one.
+func (h *holds) settled(job string, index uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.jobs[job]
+	e.unsure, e.since = false, max(e.since, index)
 }
 
 // drop forgets a job without clients that nobody works on.
@@ -86,7 +111,15 @@ func (s *Server) syncHold(job string) {
 // fails is tried again: while this queen lives nobody else can make it.
 func (s *Server) keepHold(ctx context.Context, job string) {
 	for ctx.Err() == nil {
-		req, since, done := s.nextHold(ctx, job)
+		if s.holds.unsure(job) {
+			view, err := s.queen.Strong(ctx)
+			if err != nil {
+				pause(ctx, time.Second)
+				continue
+			}
+			s.holds.settled(job, view.Meta().Index)
+		}
+		req, since, done := s.nextHold(job)
 		if done {
 			return
 		}
@@ -110,7 +143,7 @@ func (s *Server) keepHold(ctx context.Context, job string) {
 }
 
 // nextHold compares clients and row: what to propose, or that nothing is left to do.
-func (s *Server) nextHold(ctx context.Context, job string) (req *schedule.Request, since uint64, done bool) {
+func (s *Server) nextHold(job string) (req *schedule.Request, since uint64, done bool) {
 	s.holds.mu.Lock()
 	defer s.holds.mu.Unlock()
 	e := s.holds.jobs[job]
@@ -132,6 +165,17 @@ func (s *Server) nextHold(ctx context.Context, job string) (req *schedule.Reques
 	default:
 		return &schedule.Request{Hold: &schedule.Hold{Job: job, Holder: s.holder()}}, 0, false
 	}
+}
+
+// release takes back what a request held of a job that it leaves without having read it: the
+// job waits grace for another client. In doubt nobody has said whether there is one.
+func (s *Server) release(job string, since uint64, grace time.Duration, doubt bool) {
+	s.holds.take(job, since)
+	if doubt {
+		s.holds.doubt(job)
+	}
+	s.holds.leave(job, grace)
+	s.syncHold(job)
 }
 
 // pause waits for d or for the end of ctx.

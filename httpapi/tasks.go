@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -117,7 +118,13 @@ func (s *Server) submit(w http.ResponseWriter, r *request, job fsm.Job, within t
 	s.index(w, ans.Index)
 	sub := &reader{s: s, id: ans.Job, since: ans.Index}
 	if ans.Joined || ans.State.Ended() {
-		return sub, s.joined(r.Context(), sub)
+		if err := s.joined(r.Context(), sub); err != nil {
+			if !job.Detached {
+				s.release(ans.Job, ans.Index, r.grace(s.cfg.Limits.Grace), false)
+			}
+			return nil, err
+		}
+		return sub, nil
 	}
 	sub.assume(job, ans, within)
 	return sub, nil
@@ -131,23 +138,21 @@ func (s *Server) propose(r *request, sub schedule.Submit) (schedule.Answer, erro
 		err error
 	}
 	got := make(chan result, 1)
+	var decided atomic.Bool // by who comes first: the answer, or the client's going
 	started := s.goBackground(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, submitFor)
 		defer cancel()
 		ans, err := s.queen.Do(ctx, schedule.Request{Submit: &sub})
+		gone := decided.Swap(true)
+		unknown := errors.Is(err, &fsm.Error{Code: fsm.CodeUnknownOutcome})
+		switch {
+		case sub.Job.Detached:
+		case unknown: // its client is told to ask again, here or elsewhere
+			s.release(sub.Job.ID, 0, r.grace(s.cfg.Limits.Grace), true)
+		case gone && err == nil:
+			s.release(ans.Job, ans.Index, r.grace(s.cfg.Limits.Grace), false)
+		}
 		got <- result{ans, err}
-		if r.Context().Err() == nil || sub.Job.Detached {
-			return
-		}
-		id := sub.Job.ID
-		if err == nil {
-			id = ans.Job
-		} else if !errors.Is(err, &fsm.Error{Code: fsm.CodeUnknownOutcome}) {
-			return
-		}
-		s.holds.take(id, ans.Index)
-		s.holds.leave(id, r.grace(s.cfg.Limits.Grace))
-		s.syncHold(id)
 	})
 	if !started {
 		return schedule.Answer{}, errDraining()
@@ -156,6 +161,10 @@ func (s *Server) propose(r *request, sub schedule.Submit) (schedule.Answer, erro
 	case res := <-got:
 		return res.ans, res.err
 	case <-r.Context().Done():
+		if decided.Swap(true) {
+			res := <-got
+			return res.ans, res.err // who goes on with it sees the client gone, and leaves
+		}
 		return schedule.Answer{}, r.Context().Err()
 	}
 }
@@ -179,11 +188,26 @@ func (r *reader) assume(job fsm.Job, ans schedule.Answer, within time.Duration) 
 // joined waits until this replica has the job that an earlier request made.
 func (s *Server) joined(ctx context.Context, sub *reader) error {
 	if _, err := s.queen.WaitIndex(ctx, sub.since); err != nil {
-		return &jobError{job: sub.id, err: err}
+		return notShown(ctx, sub.id, err)
 	}
 	j, _, err := s.findJob(ctx, sub.id)
+	switch {
+	case errors.Is(err, &fsm.Error{Code: fsm.CodeNotFound}):
+		return fsm.Errorf(fsm.CodeOutputExpired, "job %s of this Idempotency-Key has ended and is no longer kept", sub.id)
+	case err != nil:
+		return notShown(ctx, sub.id, err)
+	}
 	sub.hint, sub.since = j, 0
-	return err
+	return nil
+}
+
+// notShown says of an accepted job that this queen cannot serve it yet: refused it is not.
+func notShown(ctx context.Context, job string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &jobError{job: job, err: fsm.Errorf(fsm.CodeUnknownOutcome,
+		"job %s was accepted, but this queen cannot show it yet: %v; ask again with the same Idempotency-Key", job, err)}
 }
 
 // stream serves one client of a job until its end, and tells the cluster when it goes before that.

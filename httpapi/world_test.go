@@ -38,6 +38,7 @@ type soleQueen struct {
 	view     *fsm.View
 	began    time.Time
 	down     error // what Do and Strong answer instead, when set
+	unsaid   error // what Do answers to a submission although it has done it, when set
 	watches  map[*soleWatch]bool
 	handlers map[string]func(context.Context, []byte) ([]byte, error)
 	hashes   map[uint64]fsm.Sum
@@ -116,6 +117,9 @@ func (q *soleQueen) Do(_ context.Context, r schedule.Request) (schedule.Answer, 
 	q.tickAt(p.Wake)
 	if a := p.Answers[0]; a.Err != nil {
 		return a, a.Err
+	}
+	if q.unsaid != nil && r.Submit != nil {
+		return schedule.Answer{}, q.unsaid
 	}
 	return p.Answers[0], nil
 }
