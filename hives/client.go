@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 )
 
@@ -89,13 +90,44 @@ func (c *Client) post(ctx context.Context, target string, body any) (*http.Respo
 	if err := enc.Encode(body); err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, &data)
+	p := &payload{data: data.Bytes()}
+	defer p.drop() // answered: a stream's connection must not keep it for the stream's life
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, p.reader())
 	if err != nil {
 		return nil, err
 	}
+	req.ContentLength = int64(data.Len())
+	req.GetBody = func() (io.ReadCloser, error) { return p.reader(), nil } // a kept connection may turn out closed
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+c.token())
 	return c.http.Do(req)
+}
+
+// payload is the body of a request that can be let go of while its connection still knows it.
+// Safe for concurrent use: the transport reads it in a goroutine of its own.
+type payload struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (p *payload) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.data = nil
+}
+
+func (p *payload) reader() io.ReadCloser {
+	at := 0
+	return io.NopCloser(readerFunc(func(b []byte) (int, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if at >= len(p.data) {
+			return 0, io.EOF
+		}
+		n := copy(b, p.data[at:])
+		at += n
+		return n, nil
+	}))
 }
 
 // problem turns an error answer back into the Error it was made of.

@@ -54,6 +54,7 @@ func (r *reader) attach(ctx context.Context, job *fsm.Job, url string, follow bo
 		return err
 	}
 	defer func() { _ = stream.Close() }()
+	r.brought = job.Attempt
 	stream.Heard = func() { idle.Reset(quiet) }
 	if err := r.sink.begin(); err != nil {
 		return fmt.Errorf("%w: %w", errClient, err)
@@ -76,7 +77,7 @@ func (r *reader) execute(job *fsm.Job) hives.Execute {
 	if job.Deadline > 0 {
 		e.DeadlineMillis = max(1, (job.Deadline - r.s.queen.Now()).Milliseconds())
 	}
-	if !job.State.Ended() {
+	if !job.State.Ended() && r.brought != job.Attempt {
 		// What the state has was taken by some queen, whatever this one's limit. A body that does
 		// not open is a bug; the hive asks for it itself and fails the run by name.
 		body, err := job.Body.Open(fsm.MaxBody)

@@ -26,6 +26,7 @@ type reader struct {
 	alive   *time.Ticker
 	entered uint32 // the attempt that was last announced
 	told    uint32 // the attempt for which Started was proposed
+	brought uint32 // the attempt whose hive was given the body
 	tries   int    // failed attachments in a row
 	end     *heldEnd
 }
