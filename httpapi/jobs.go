@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -113,6 +114,9 @@ func (s *Server) cancelJob(w http.ResponseWriter, r *request) error {
 	}
 	id := r.vars["id"]
 	ans, err := s.queen.Do(r.Context(), schedule.Request{Cancel: &schedule.Cancel{Tenant: tenant, Job: id}})
+	if errors.Is(err, &fsm.Error{Code: fsm.CodeUnknownOutcome}) {
+		return &jobError{job: id, err: err}
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -124,13 +125,24 @@ func (s *Server) listModels(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": items})
 }
 
-// showModel is GET /v1/models/{id}.
+// showModel is GET /v1/models/{id}. What this replica does not know is asked of the leader.
 func (s *Server) showModel(w http.ResponseWriter, r *request) error {
-	for _, m := range s.models(r.view) {
-		if m.ID == r.vars["id"] {
-			s.index(w, r.view.Meta().Index)
-			return writeJSON(w, http.StatusOK, m)
+	find := func(v *fsm.View) error {
+		for _, m := range s.models(v) {
+			if m.ID == r.vars["id"] {
+				s.index(w, v.Meta().Index)
+				return writeJSON(w, http.StatusOK, m)
+			}
 		}
+		return fsm.Errorf(fsm.CodeModelNotFound, "model %.100q is offered by no hive; GET /v1/models lists what there is", r.vars["id"])
 	}
-	return fsm.Errorf(fsm.CodeModelNotFound, "model %.100q is offered by no hive; GET /v1/models lists what there is", r.vars["id"])
+	err := find(r.view)
+	if !errors.Is(err, &fsm.Error{Code: fsm.CodeModelNotFound}) {
+		return err
+	}
+	v, err := s.queen.Strong(r.Context())
+	if err != nil {
+		return err
+	}
+	return find(v)
 }

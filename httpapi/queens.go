@@ -118,7 +118,13 @@ func (s *Server) transfer(w http.ResponseWriter, r *request) error {
 		}
 	}
 	if _, ok := r.view.Queen(req.To); !ok && req.To != "" {
-		return fsm.Errorf(fsm.CodeNotFound, "to: there is no queen %.100q", req.To)
+		v, err := s.queen.Strong(r.Context()) // this replica may be behind
+		if err != nil {
+			return err
+		}
+		if _, ok := v.Queen(req.To); !ok {
+			return fsm.Errorf(fsm.CodeNotFound, "to: there is no queen %.100q", req.To)
+		}
 	}
 	if err := s.queen.Transfer(r.Context(), req.To); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
+	"queen-rbee/schedule"
 )
 
 const task = `{"model":"builtin/markov","prompt":"hello","max_tokens":8}`
@@ -99,8 +100,8 @@ func TestResume(t *testing.T) {
 	}
 	r.breakOff()
 	r = w.hive.next()
-	if r.Req.From != 4 {
-		t.Errorf("attached again from %d, want 4", r.Req.From)
+	if r.Req.From != 4 || len(r.Req.Body) > 0 {
+		t.Errorf("attached again from %d with %d bytes of body, want 4 and none", r.Req.From, len(r.Req.Body))
 	}
 	r.tokens(5, 5)
 	s.want("token", "1.5")
@@ -419,5 +420,28 @@ func TestBodyReachesItsHive(t *testing.T) {
 	growing := strings.Replace(task, "hello", strings.Repeat("\u2028", 300), 1) // encoded with six bytes each
 	if status, body, _ := w.read("POST", "/v2/tasks", growing); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "at most 1024") {
 		t.Errorf("too large for the engine: %d %s", status, body)
+	}
+}
+
+// TestUnknownHereIsAskedOfTheLeader before it is called unknown, models and queens as well.
+func TestUnknownHereIsAskedOfTheLeader(t *testing.T) {
+	w := newWorld(t)
+	old := w.queen.View()
+	w.register()
+	w.queen.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q2", Boot: "b2", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:2", Level: 1}}})
+	for _, c := range [][3]string{
+		{"GET", "/v1/models/" + testModel, ""}, {"POST", "/v2/cluster/transfer", `{"to":"q2"}`},
+	} {
+		w.queen.mu.Lock()
+		w.queen.behind = old
+		w.queen.mu.Unlock()
+		if status, body, _ := w.read(c[0], c[1], c[2]); status != http.StatusOK {
+			t.Errorf("%s %s: %d %s", c[0], c[1], status, body)
+		}
+	}
+	for _, c := range [][3]string{{"GET", "/v1/models/none", ""}, {"POST", "/v2/cluster/transfer", `{"to":"q9"}`}} {
+		if status, body, _ := w.read(c[0], c[1], c[2]); status != http.StatusNotFound {
+			t.Errorf("%s %s: %d %s", c[0], c[1], status, body)
+		}
 	}
 }
