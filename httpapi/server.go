@@ -47,7 +47,7 @@ type Config struct {
 	Limits      schedule.Limits
 	BodyLimit   int           // bytes of a request's body, 0 for 8 MiB
 	BodyTimeout time.Duration // for a body to arrive, 0 for 30 s
-	MaxStreams  int           // open at once, 0 for 20,000
+	MaxStreams  int           // open at once, 0 for 20,000; never more than the open files allow
 	MaxBodies   int64         // bytes of clients' bodies being read and submitted at once, 0 for 512 MiB
 	Logger      hclog.Logger
 	Registry    *prometheus.Registry
@@ -63,6 +63,8 @@ type Server struct {
 	handler http.Handler
 	holds   holds
 	streams atomic.Int64
+
+	connections int // open at once
 
 	// What a waiting stream goes by: how often it sends a comment, and for how long its hive may
 	// send nothing.
@@ -88,13 +90,15 @@ func New(cfg Config) *Server {
 	if cfg.MaxStreams == 0 {
 		cfg.MaxStreams = 20_000
 	}
+	streams, connections := within(openFiles(), cfg.MaxStreams)
+	cfg.MaxStreams = streams
 	if cfg.MaxBodies == 0 {
 		cfg.MaxBodies = 512 << 20
 	}
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive, silence: silence}
+	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive, silence: silence, connections: connections}
 	s.clients, s.machines = newBudget(cfg.MaxBodies), newBudget(machineBodies)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.drain, s.beginDrain = context.WithCancel(s.life)
@@ -124,7 +128,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Durati
 		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(netutil.LimitListener(l, s.cfg.MaxStreams+maxIdle)) }()
+	go func() { failed <- srv.Serve(netutil.LimitListener(l, s.connections)) }()
 	var err error
 	select {
 	case err = <-failed:
@@ -145,9 +149,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Durati
 	s.close()
 	return err
 }
-
-// maxIdle is how many connections may be open beside those that stream.
-const maxIdle = 8192
 
 // close ends everything that goes on and waits for it, handlers that outlived their
 // connection too.
