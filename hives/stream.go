@@ -3,6 +3,7 @@ package hives
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -175,7 +176,7 @@ func (s *Stream) fill() error {
 	if n > 0 {
 		return nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -11,9 +11,10 @@
 // record to the leader (report.go) and writes the end only when the state has it. Where the
 // frames go is a sink (sink.go): native, OpenAI, or one whole answer.
 //
-// Concurrency: every request is served by its own goroutine, which alone writes to its
-// client. An attachment has one more goroutine, watching the job's row; proposals made off
-// the path (Started, Finished, Hold, Release) run in goroutines that Close waits for.
+// Concurrency: every request is served by its own goroutine, which writes to its client. An
+// attachment has one more, watching the job's row, which writes comments while its hive is
+// silent (sse.go takes both); proposals made off the path (Started, Finished, Hold, Release)
+// run in goroutines that Close waits for.
 //
 // To add an endpoint: a line in routes.go, a handler in the file of its resource, its shape
 // in docs/api.md, and a case in the bad-input table of its test.

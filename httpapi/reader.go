@@ -224,7 +224,7 @@ func (r *reader) beyond(job *fsm.Job) error {
 	if !r.resumed {
 		return nil
 	}
-	over := false
+	var over bool
 	switch {
 	case r.has.attempt != job.Attempt:
 		over = r.has.attempt > job.Attempt
