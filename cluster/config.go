@@ -87,7 +87,7 @@ func WAN() Timings {
 // Bounds limit the proposer.
 type Bounds struct {
 	Queue      int           // requests waiting
-	Reserved   int           // of Queue, kept for what frees slots: finishes, starts, heartbeats
+	Reserved   int           // of Queue, and the same part of QueueBytes, kept for what frees slots: finishes, starts, heartbeats
 	QueueBytes int64         // bytes of bodies waiting
 	Batch      int           // requests of one plan
 	BatchBytes int           // bytes of one entry; one larger body goes alone

@@ -33,9 +33,10 @@ const (
 func (a *ask) leave() bool { return a.state.CompareAndSwap(askWaiting, askLeft) }
 
 // frees tells the requests that free slots or keep the state true; the rest are clients' work.
+// Hold is one of them for Release's sake: the two must not overtake each other.
 func frees(r *schedule.Request) bool {
 	return r.Finished != nil || r.Started != nil || r.Beat != nil || r.Register != nil ||
-		r.Release != nil || r.Tick != nil || r.Member != nil || r.Genesis != nil
+		r.Hold != nil || r.Release != nil || r.Tick != nil || r.Member != nil || r.Genesis != nil
 }
 
 // requestBytes is about what a request takes in an entry.
@@ -58,9 +59,26 @@ type queue struct {
 
 	mu     sync.Mutex
 	closed bool
-	free   []*ask // those that free slots
-	rest   []*ask
-	bytes  int64
+	free   line // those that free slots
+	rest   line
+	passed bool // clients' work waited through a whole plan: its head goes first in the next
+}
+
+// line is asks in order of arrival.
+type line struct {
+	asks  []*ask
+	bytes int
+}
+
+func (l *line) add(a *ask) {
+	l.asks = append(l.asks, a)
+	l.bytes += a.size
+}
+
+func (l *line) drop() {
+	l.bytes -= l.asks[0].size
+	l.asks[0] = nil
+	l.asks = l.asks[1:]
 }
 
 func newQueue(b Bounds) *queue { return &queue{bounds: b, bell: make(chan struct{}, 1)} }
@@ -73,20 +91,14 @@ func (q *queue) put(a *ask) (fate, *fsm.Error) {
 	if q.closed {
 		return refused, nil
 	}
-	n := len(q.free) + len(q.rest)
-	full := n >= q.bounds.Queue || q.bytes > 0 && q.bytes+int64(a.size) > q.bounds.QueueBytes
-	if !a.frees {
-		full = full || len(q.rest) >= q.bounds.Queue-q.bounds.Reserved
-	}
-	if full {
+	if q.full(a) {
 		return answered, &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
 			Message: "the leader has as many requests waiting as it takes"}
 	}
-	q.bytes += int64(a.size)
 	if a.frees {
-		q.free = append(q.free, a)
+		q.free.add(a)
 	} else {
-		q.rest = append(q.rest, a)
+		q.rest.add(a)
 	}
 	select {
 	case q.bell <- struct{}{}:
@@ -95,51 +107,75 @@ func (q *queue) put(a *ask) (fate, *fsm.Error) {
 	return 0, nil
 }
 
+// full tells whether there is no room for an ask. Of count and bytes the same share is kept
+// for what frees slots, so that no flood of clients' work can refuse it. One ask of a line
+// always has room, whatever its size.
+func (q *queue) full(a *ask) bool {
+	b := q.bounds
+	total, reserved := int(b.QueueBytes), int(b.QueueBytes)*b.Reserved/b.Queue
+	if len(q.free.asks)+len(q.rest.asks) >= b.Queue {
+		return true
+	}
+	if a.frees {
+		return q.free.bytes > 0 && q.free.bytes+a.size > max(reserved, total-q.rest.bytes)
+	}
+	return len(q.rest.asks) >= b.Queue-b.Reserved ||
+		q.rest.bytes > 0 && q.rest.bytes+a.size > total-max(reserved, q.free.bytes)
+}
+
 // take removes what fits into one plan: what frees slots first, but clients' work always
-// has a quarter. Asks whose callers have gone are dropped.
+// has a quarter, in count and bytes. A body too large for what is left of a plan goes first
+// in the next one. Asks whose callers have gone are dropped.
 func (q *queue) take() []*ask {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	count, bytes := q.bounds.Batch, q.bounds.BatchBytes
-	share := count - min(len(q.rest), (count+3)/4)
-	if len(q.rest) > 0 && share == 0 && len(q.free) > 0 {
-		share = 1
+	var l load
+	if q.passed {
+		l.fill(&q.rest, 1, bytes)
 	}
-	var taken []*ask
-	pick := func(from []*ask, upTo int) []*ask {
-		for len(from) > 0 && len(taken) < upTo {
-			a := from[0]
-			if len(taken) > 0 && a.size > bytes {
-				break
-			}
-			from[0] = nil
-			from = from[1:]
-			q.bytes -= int64(a.size)
-			if a.state.CompareAndSwap(askWaiting, askTaken) {
-				taken = append(taken, a)
-				bytes -= a.size
-			}
+	share := max(1, count-min(len(q.rest.asks), (count+3)/4))
+	l.fill(&q.free, share, bytes-min(q.rest.bytes, bytes/4))
+	before := len(q.rest.asks)
+	l.fill(&q.rest, count, bytes)
+	q.passed = !q.passed && before > 0 && len(q.rest.asks) == before
+	l.fill(&q.free, count, bytes)
+	return l.asks
+}
+
+// load is what one plan takes.
+type load struct {
+	asks []*ask
+	size int
+}
+
+// fill takes from a line's head while the load has less than count asks and bytes. The
+// first ask of a load always fits.
+func (l *load) fill(from *line, count, bytes int) {
+	for len(from.asks) > 0 && len(l.asks) < count {
+		a := from.asks[0]
+		if a.state.Load() == askWaiting && len(l.asks) > 0 && l.size+a.size > bytes {
+			return
 		}
-		return from
+		from.drop()
+		if a.state.CompareAndSwap(askWaiting, askTaken) {
+			l.asks, l.size = append(l.asks, a), l.size+a.size
+		}
 	}
-	q.free = pick(q.free, share)
-	q.rest = pick(q.rest, count)
-	q.free = pick(q.free, count)
-	return taken
 }
 
 // waiting tells how many asks there are, and whether one of them wants no company.
 func (q *queue) waiting() (n int, hurry bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.free) + len(q.rest), len(q.rest) > 0
+	return len(q.free.asks) + len(q.rest.asks), len(q.rest.asks) > 0
 }
 
 // close refuses what waits and what comes.
 func (q *queue) close() {
 	q.mu.Lock()
-	left := slices.Concat(q.free, q.rest)
-	q.closed, q.free, q.rest, q.bytes = true, nil, nil, 0
+	left := slices.Concat(q.free.asks, q.rest.asks)
+	q.closed, q.free, q.rest = true, line{}, line{}
 	q.mu.Unlock()
 	for _, a := range left {
 		if a.state.CompareAndSwap(askWaiting, askTaken) {
