@@ -70,7 +70,7 @@ type Timings struct {
 func LAN() Timings {
 	return Timings{
 		Heartbeat: 250 * time.Millisecond, Election: 250 * time.Millisecond, Lease: 125 * time.Millisecond,
-		Commit: 5 * time.Millisecond, DiskStall: 2 * time.Second,
+		Commit: 5 * time.Millisecond, DiskStall: time.Second,
 		GossipProbe: 200 * time.Millisecond, GossipTimeout: 100 * time.Millisecond, Tick: 250 * time.Millisecond,
 	}
 }

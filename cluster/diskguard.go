@@ -17,63 +17,88 @@ type diskGuard struct {
 	now   func() time.Time
 	fail  func(error)
 
+	broken chan struct{} // closed after the first failure: closing in order may hang from then on
+	once   sync.Once
+
 	mu    sync.Mutex
 	began map[*string]time.Time // writes going on, by token
+	loose int                   // deletions going on
 }
 
+// slowDeletion is how many limits a deletion may take, and whatever waits for it: files are
+// unlinked under the log's lock, which on a busy disk of large files takes its time.
+const slowDeletion = 10
+
 func newDiskGuard(limit time.Duration, now func() time.Time, fail func(error)) *diskGuard {
-	return &diskGuard{limit: limit, now: now, fail: fail, began: map[*string]time.Time{}}
+	return &diskGuard{limit: limit, now: now, fail: fail, broken: make(chan struct{}), began: map[*string]time.Time{}}
 }
 
 // write runs one write. When it fails the queen is told to stop.
-func (g *diskGuard) write(what string, f func() error) error {
+func (g *diskGuard) write(what string, f func() error) error { return g.watch(what, 0, f) }
+
+// delete runs one deletion, which may take longer.
+func (g *diskGuard) delete(what string, f func() error) error { return g.watch(what, 1, f) }
+
+func (g *diskGuard) watch(what string, loose int, f func() error) error {
 	token := &what
 	g.mu.Lock()
 	g.began[token] = g.now()
+	g.loose += loose
 	g.mu.Unlock()
 	err := f()
 	g.mu.Lock()
 	delete(g.began, token)
+	if g.loose -= loose; loose > 0 {
+		for t := range g.began { // they may have waited for it
+			g.began[t] = g.now()
+		}
+	}
 	g.mu.Unlock()
 	if err != nil {
-		g.fail(startError(err, "writing %s failed: %v: this queen stops so that another can lead; free or mend its disk and start it again", what, err))
+		g.stop(startError(err, "writing %s failed: %v: this queen stops so that another can lead; free or mend its disk and start it again", what, err))
 	}
 	return err
 }
 
-// run looks for writes that hang.
-func (g *diskGuard) run(ctx context.Context) error {
+func (g *diskGuard) stop(err error) {
+	g.fail(err)
+	g.once.Do(func() { close(g.broken) })
+}
+
+// run looks for writes that hang, until ctx ends or it has found one.
+func (g *diskGuard) run(ctx context.Context) {
 	if g.limit <= 0 {
-		return nil
+		return
 	}
 	tick := time.NewTicker(g.limit / 8)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
-		if what, ok := g.hanging(); ok {
-			g.fail(&stallError{startError(nil, "writing %s has hung for %v: this queen stops so that another can lead; mend its disk and start it again", what, g.limit)})
-			return nil
+		if what, limit, ok := g.hanging(); ok {
+			g.stop(startError(nil, "writing %s has hung for %v: this queen stops so that another can lead; mend its disk and start it again", what, limit))
+			return
 		}
 	}
 }
 
-func (g *diskGuard) hanging() (string, bool) {
+func (g *diskGuard) hanging() (string, time.Duration, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	limit := g.limit
+	if g.loose > 0 {
+		limit *= slowDeletion
+	}
 	for what, at := range g.began {
-		if g.now().Sub(at) > g.limit {
-			return *what, true
+		if g.now().Sub(at) > limit {
+			return *what, limit, true
 		}
 	}
-	return "", false
+	return "", 0, false
 }
-
-// stallError is a disk that hangs: closing in order would hang too.
-type stallError struct{ *StartError }
 
 // guardedLog counts bytes towards the next snapshot and guards writes.
 type guardedLog struct {
@@ -111,7 +136,7 @@ func (l *guardedLog) StoreLogs(es []*raft.Log) error {
 }
 
 func (l *guardedLog) DeleteRange(minIndex, maxIndex uint64) error {
-	return l.guard.write("the log", func() error { return l.LogStore.DeleteRange(minIndex, maxIndex) })
+	return l.guard.delete("the log", func() error { return l.LogStore.DeleteRange(minIndex, maxIndex) })
 }
 
 // guardedStable guards term and vote. raft panics when they cannot be stored; the writer is
@@ -122,16 +147,15 @@ type guardedStable struct {
 }
 
 func (s *guardedStable) Set(k, v []byte) error {
-	return s.hold(s.guard.write("the vote", func() error { return s.StableStore.Set(k, v) }))
+	return hold(s.guard.write("the vote", func() error { return s.StableStore.Set(k, v) }))
 }
 
 func (s *guardedStable) SetUint64(k []byte, v uint64) error {
-	return s.hold(s.guard.write("the term", func() error { return s.StableStore.SetUint64(k, v) }))
+	return hold(s.guard.write("the term", func() error { return s.StableStore.SetUint64(k, v) }))
 }
 
-func (s *guardedStable) hold(err error) error {
+func hold(err error) error {
 	if err != nil {
-		s.guard.fail(&stallError{startError(err, "term or vote could not be stored: %v", err)})
 		select {}
 	}
 	return nil

@@ -178,7 +178,6 @@ func (n *node) run(ctx context.Context) {
 			n.log.Trace("part ended", "part", name)
 		})
 	}
-	part("disk guard", n.guard.run)
 	part("leader board", n.observe)
 	part("reign", func(ctx context.Context) error { return n.reign.watch(ctx, n.notify) })
 	part("leading", n.follow)

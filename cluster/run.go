@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"sync"
 	"time"
 )
 
@@ -21,56 +22,69 @@ func (q *Queen) Run(ctx context.Context) error {
 	if err := n.open(); err != nil {
 		return err
 	}
-	calls, endCalls := context.WithCancel(context.Background())
-	srv := &server{leader: n.established.Load, methods: n.forward.methods, peer: n.peerMethods(), ctx: calls}
-	n.transport.calls = srv.serve
 	q.node.Store(n)
-
-	parts, endParts := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		n.run(parts)
-	}()
-	accepting := make(chan struct{})
-	go func() {
-		defer close(accepting)
-		_ = n.transport.run()
-	}()
-	up := make(chan struct{})
-	go func() {
-		defer close(up)
-		q.becomeReady(parts, n)
-	}()
-
+	leave, cut := q.start(n)
 	select {
 	case <-ctx.Done():
 	case <-q.inner.Done():
 	}
-	err := context.Cause(q.inner)
-	abrupt := errors.Is(context.Cause(ctx), ErrAbrupt)
 	q.draining.Store(true)
-	var stall *stallError
-	if errors.As(err, &stall) {
-		// Closing in order would wait for the disk that hangs. This queen falls silent, so
-		// that the others elect, and the process is to end now.
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		leave(errors.Is(context.Cause(ctx), ErrAbrupt))
+	}()
+	select {
+	case <-left:
+	case <-n.guard.broken: // leaving may wait for that disk, for ever; the process is to end now
+		cut()
+	}
+	return context.Cause(q.inner)
+}
+
+// start runs all that a queen runs. leave ends it in order. cut makes the queen fall silent,
+// so that the others elect, and waits for nothing.
+func (q *Queen) start(n *node) (leave func(abrupt bool), cut func()) {
+	calls, endCalls := context.WithCancel(context.Background())
+	srv := &server{leader: n.established.Load, methods: n.forward.methods, peer: n.peerMethods(), ctx: calls}
+	n.transport.calls = srv.serve
+	parts, endParts := context.WithCancel(context.Background())
+	watched, endWatch := context.WithCancel(context.Background()) // the disk, to the last write
+	begin := func(f func()) (done chan struct{}) {
+		done = make(chan struct{})
+		go func() {
+			defer close(done)
+			f()
+		}()
+		return done
+	}
+	guarding := begin(func() { n.guard.run(watched) })
+	running := begin(func() { n.run(parts) })
+	accepting := begin(func() { _ = n.transport.run() })
+	catching := begin(func() { q.becomeReady(parts, n) })
+	silence := sync.OnceFunc(func() { close(n.forward.closed) }) // ends what is parked
+	leave = func(abrupt bool) {
+		if !abrupt && q.inner.Err() == nil {
+			n.stepDown()
+		}
+		endParts() // ends leading, which answers all that waits
+		<-running
+		<-catching
+		silence()
+		endCalls()
+		n.close(abrupt)
+		<-accepting
+		endWatch()
+		<-guarding
+	}
+	cut = func() {
 		n.transport.cut()
-		close(n.forward.closed)
+		silence()
 		endCalls()
 		endParts()
-		return err
+		endWatch()
 	}
-	if !abrupt && err == nil {
-		n.stepDown()
-	}
-	endParts() // ends leading, which answers all that waits
-	<-done
-	<-up
-	close(n.forward.closed)
-	endCalls()
-	n.close(abrupt)
-	<-accepting
-	return err
+	return leave, cut
 }
 
 func (q *Queen) newNode() *node {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -231,31 +230,6 @@ func TestRequestsSurviveTheWire(t *testing.T) {
 	if err = errors.Join(err, decode(data, &replies)); err != nil || replies[0].Answer.Epoch != epoch || replies[0].Answer.Assigned.Begin.Seq != 3 {
 		t.Errorf("an answer came out as %+v (%v)", replies, err)
 	}
-}
-
-func TestDiskGuard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		failed := make(chan error, 4)
-		g := newDiskGuard(time.Second, time.Now, func(err error) { failed <- err })
-		if err := g.write("the log", func() error { return nil }); err != nil || len(failed) != 0 {
-			t.Errorf("a good write: %v", err)
-		}
-		if err := g.write("the log", func() error { return io.ErrShortWrite }); err == nil || !strings.Contains((<-failed).Error(), "mend its disk") {
-			t.Errorf("a failed write: %v", err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done, release := make(chan struct{}, 2), make(chan struct{})
-		go func() { _ = g.run(ctx); done <- struct{}{} }()
-		go func() { _ = g.write("the log", func() error { <-release; return nil }); done <- struct{}{} }()
-		var stall *stallError
-		if err := <-failed; !errors.As(err, &stall) || !strings.Contains(err.Error(), "hung") {
-			t.Errorf("a write that hangs: %v", err)
-		}
-		close(release)
-		cancel()
-		<-done
-		<-done
-	})
 }
 
 func TestMonotonicIsForwarded(t *testing.T) {
