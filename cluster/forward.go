@@ -52,6 +52,10 @@ func (f *forwarder) send(ctx context.Context, c wireCall, again bool) (result, e
 			if !again {
 				return r, gaveUp(ctx, sent)
 			}
+		case busy:
+			if !sent { // else an earlier leader may have accepted it: no refusal can be said
+				return r, r.err
+			}
 		}
 		limit := f.patience(start)
 		if ctx.Err() != nil || limit <= 0 || f.ended() {

@@ -21,6 +21,7 @@ const (
 	answered fate = iota + 1 // the answer or its error is the leader's
 	refused                  // certainly not accepted: ask elsewhere or later
 	unknown                  // may have been accepted
+	busy                     // not accepted for want of room: ask later
 )
 
 // wireCall is one call. A call without a method is a request for the proposer.

@@ -92,7 +92,7 @@ func (q *queue) put(a *ask) (fate, *fsm.Error) {
 		return refused, nil
 	}
 	if q.full(a) {
-		return answered, &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
+		return busy, &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
 			Message: "the leader has as many requests waiting as it takes"}
 	}
 	if a.frees {

@@ -109,7 +109,7 @@ func (s *serverConn) handle(parent context.Context, c *wireCall, h LeaderHandler
 	select {
 	case s.handlers <- struct{}{}:
 	default:
-		s.replies <- wireReply{Seq: c.Seq, Fate: answered, Err: &fsm.Error{
+		s.replies <- wireReply{Seq: c.Seq, Fate: busy, Err: &fsm.Error{
 			Code: fsm.CodeAtCapacity, Message: "too many calls at a time from one queen", RetryAfter: time.Second}}
 		return
 	}
@@ -201,5 +201,5 @@ type result struct {
 	fate   fate
 	answer schedule.Answer
 	body   []byte
-	err    *fsm.Error // with answered: the answer is this error
+	err    *fsm.Error // with answered: the answer is this error; with busy: why
 }

@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"queen-rbee/fsm"
+)
+
+// TestFullIsSaidOnlyOfWhatWasNeverSent has a leader lose a batch in flight, and the next one
+// without room for a while.
+func TestFullIsSaidOnlyOfWhatWasNeverSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := newFakeRaft(t)
+		lost.fails = func(int, []byte) (fate, error) { return unknown, raft.ErrLeadershipLost }
+		first := newTestProposer(lost)
+		_, endFirst := running(t, first)
+		next := newTestProposer(newFakeRaft(t))
+		next.bounds.Queue, next.bounds.Reserved = 2, 1
+		next.queue = newQueue(next.bounds)
+		next.submit(&ask{request: putKey(7), reply: func(result) {}})
+
+		leaders := make(chan *leadership, 1)
+		leaders <- &leadership{ctx: t.Context(), proposer: first}
+		var asked atomic.Int32
+		f := &forwarder{park: 10 * time.Second, now: time.Now, board: newBoard(time.Now), closed: make(chan struct{}), leader: func() *leadership {
+			select {
+			case l := <-leaders:
+				return l
+			default:
+				asked.Add(1)
+				return &leadership{ctx: t.Context(), proposer: next}
+			}
+		}}
+		f.board.set("queen-2", "addr")
+		_, err := f.send(t.Context(), wireCall{Request: ptr(putKey(1))}, true)
+		if asError(err).Code != fsm.CodeUnknownOutcome || asked.Load() < 2 {
+			t.Errorf("a request that an earlier leader may have accepted: %v after %d more tries", err, asked.Load())
+		}
+		began := time.Now()
+		_, err = f.send(t.Context(), wireCall{Request: ptr(putKey(2))}, true)
+		if asError(err).Code != fsm.CodeAtCapacity || asError(err).RetryAfter == 0 || time.Since(began) != 0 {
+			t.Errorf("a request that was never sent: %v after %v", err, time.Since(began))
+		}
+
+		leaders <- &leadership{ctx: t.Context(), proposer: first} // its loop is over: refused, not lost
+		_, err = f.send(t.Context(), wireCall{Request: ptr(putKey(3))}, true)
+		if asError(err).Code != fsm.CodeAtCapacity {
+			t.Errorf("a request that was refused before: %v", err)
+		}
+		_ = endFirst()
+	})
+}
+
+func ptr[T any](v T) *T { return &v }
