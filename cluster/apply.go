@@ -13,14 +13,21 @@ type raftLog interface {
 	// commit proposes one entry and waits until raft has answered or leadership has ended,
 	// however long that takes.
 	commit(data []byte) (fsm.Outcome, fate, error)
-	// verify returns nil when this queen led at a moment after the call.
+	// verify returns nil when this queen led, in the same term, at a moment after the call.
 	verify() error
 }
 
-// committer is the one place that tells refused, committed and unknown apart.
-type committer struct{ raft *raft.Raft }
+// committer is the one place that tells refused, committed and unknown apart. It serves one
+// term: raft itself takes an entry, and says that this queen leads, in whatever term is current.
+type committer struct {
+	raft *raft.Raft
+	term uint64
+}
 
 func (c committer) commit(data []byte) (fsm.Outcome, fate, error) {
+	if c.raft.CurrentTerm() != c.term {
+		return fsm.Outcome{}, refused, raft.ErrNotLeader
+	}
 	f := c.raft.Apply(data, 0) // no time limit: raft's covers only the way into its channel
 	if err := f.Error(); err != nil {
 		return fsm.Outcome{}, fateOf(err), err
@@ -49,4 +56,10 @@ func fateOf(err error) fate {
 	return unknown
 }
 
-func (c committer) verify() error { return c.raft.VerifyLeader().Error() }
+func (c committer) verify() error {
+	err := c.raft.VerifyLeader().Error()
+	if err == nil && c.raft.CurrentTerm() != c.term { // lost, and won again meanwhile
+		err = raft.ErrLeadershipLost
+	}
+	return err
+}

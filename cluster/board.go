@@ -11,6 +11,7 @@ type board struct {
 
 	mu        sync.Mutex
 	id, addr  string    // empty: nobody known
+	term      uint64    // in which it leads
 	lastKnown time.Time // when there was last a known leader; the start of this queen at first
 	changed   chan struct{}
 }
@@ -22,6 +23,7 @@ func newBoard(now func() time.Time) *board {
 // standing is the board at one moment.
 type standing struct {
 	id, addr string
+	term     uint64
 	since    time.Time       // of the last known leader; now, when there is one
 	changed  <-chan struct{} // closed at the next change
 }
@@ -32,20 +34,20 @@ func (b *board) read() standing {
 	if b.id != "" {
 		b.lastKnown = b.now()
 	}
-	return standing{b.id, b.addr, b.lastKnown, b.changed}
+	return standing{b.id, b.addr, b.term, b.lastKnown, b.changed}
 }
 
-// set notes who leads now.
-func (b *board) set(id, addr string) {
+// set notes who leads now, and in which term.
+func (b *board) set(id, addr string, term uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.id != "" {
 		b.lastKnown = b.now()
 	}
-	if b.id == id && b.addr == addr {
+	if b.id == id && b.addr == addr && (id == "" || b.term == term) {
 		return
 	}
-	b.id, b.addr = id, addr
+	b.id, b.addr, b.term = id, addr, term
 	b.ring()
 }
 

@@ -231,6 +231,52 @@ func TestParkedSubmitIsSentAgain(t *testing.T) {
 	present(t, c, []string{id})
 }
 
+// TestAnOldCallIsHarmless holds a submit up on its way to a leader that is deposed and elected
+// again meanwhile. What was given up long ago must not be done then.
+func TestAnOldCallIsHarmless(t *testing.T) {
+	c := clustertest.New(t, 3, nil)
+	hive(t, c.Leader())
+	leader, asked, other := c.Settled(), c.Followers()[0], c.Followers()[1]
+	if _, err := submit(t.Context(), asked, ulid.Make().String()); err != nil { // there is a link now
+		t.Fatal(err)
+	}
+	c.Cut(asked.Name, leader.Name)
+	late := ulid.Make().String()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := submit(ctx, asked, late); code(err) != fsm.CodeUnknownOutcome {
+		t.Fatalf("a submit that is held up: %v", err)
+	}
+	transfer := func(from, to *clustertest.Node) {
+		t.Helper()
+		clustertest.Eventually(t, func() error { return from.Queen().Transfer(t.Context(), to.Name) })
+		clustertest.Eventually(t, func() error {
+			if got := c.Leader(); got != to {
+				return errors.New(got.Name + " leads")
+			}
+			return nil
+		})
+	}
+	transfer(leader, other)
+	if _, err := submit(t.Context(), asked, ulid.Make().String()); err != nil {
+		t.Errorf("a submit to the leader in between: %v", err)
+	}
+	transfer(other, leader)
+	c.Heal()
+	c.Settled()
+	if _, err := submit(t.Context(), asked, ulid.Make().String()); err != nil { // behind the old one
+		t.Errorf("a submit to the leader elected again: %v", err)
+	}
+	v, err := leader.Queen().Strong(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := v.Job(late); ok {
+		t.Error("the submit that was given up has become a job in a later term")
+	}
+	c.EnsureSame()
+}
+
 func TestOneSubmitAtTwoQueensIsOneJob(t *testing.T) {
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())

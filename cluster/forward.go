@@ -123,6 +123,7 @@ func (f *forwarder) remote(ctx context.Context, c wireCall, at standing) result 
 	if err != nil {
 		return result{fate: refused}
 	}
+	c.Term = at.term
 	o, err := link.start(ctx, c)
 	if err != nil {
 		return result{fate: refused}
@@ -148,7 +149,7 @@ func (f *forwarder) await(ctx context.Context, l *link, o *outcall, at standing)
 		case now.id == "":
 			patience.Reset(max(f.park-f.now().Sub(now.since), 0))
 			over = patience.C
-		case now.id != at.id:
+		case now.id != at.id || now.term != at.term:
 			return l.giveUp(o)
 		}
 		select {

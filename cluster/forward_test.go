@@ -36,7 +36,7 @@ func TestFullIsSaidOnlyOfWhatWasNeverSent(t *testing.T) {
 				return &leadership{ctx: t.Context(), proposer: next}
 			}
 		}}
-		f.board.set("queen-2", "addr")
+		f.board.set("queen-2", "addr", 2)
 		_, err := f.send(t.Context(), wireCall{Request: ptr(putKey(1))}, true)
 		if asError(err).Code != fsm.CodeUnknownOutcome || asked.Load() < 2 {
 			t.Errorf("a request that an earlier leader may have accepted: %v after %d more tries", err, asked.Load())

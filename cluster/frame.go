@@ -24,9 +24,12 @@ const (
 	busy                     // not accepted for want of room: ask later
 )
 
-// wireCall is one call. A call without a method is a request for the proposer.
+// wireCall is one call. A call without a method is a request for the proposer. What is meant
+// for one leadership is refused by every other: its caller may have given it up, and a leader
+// that is elected again finds it in a connection that was stuck.
 type wireCall struct {
 	Seq     uint64
+	Term    uint64            `codec:",omitempty"` // of the leadership it is meant for; any queen's methods need none
 	Method  string            `codec:",omitempty"`
 	Body    []byte            `codec:",omitempty"`
 	Request *schedule.Request `codec:",omitempty"`

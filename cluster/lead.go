@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 // leadership is this queen as the established leader.
 type leadership struct {
 	ctx      context.Context // ends with it
+	term     uint64
 	since    fsm.Time
 	proposer *proposer
 }
@@ -99,13 +101,17 @@ func (n *node) follow(ctx context.Context) error {
 // lead is all of leading: when it returns, every duty has ended. It returns early when the
 // outcome of a batch is not known, and is then called again if raft still says so.
 func (n *node) lead(ctx context.Context) error {
+	term := n.raft.CurrentTerm()
 	if err := n.raft.Barrier(0).Error(); err != nil { // ends with leadership at the latest
 		return err
+	}
+	if n.raft.CurrentTerm() != term {
+		return errors.New("the term changed before everything was applied")
 	}
 	since := n.replica.clock.lead(n.replica.view().Meta().Now)
 	defer n.replica.clock.follow()
 	g, ctx := errgroup.WithContext(ctx)
-	l := &leadership{ctx: ctx, since: since, proposer: n.newProposer(since)}
+	l := &leadership{ctx: ctx, term: term, since: since, proposer: n.newProposer(term, since)}
 	g.Go(func() error { return l.proposer.run(ctx) })
 	g.Go(func() error {
 		if err := n.genesis(ctx, l); err != nil {
@@ -114,7 +120,7 @@ func (n *node) lead(ctx context.Context) error {
 		n.established.Store(l)
 		n.board.nudge()
 		n.metrics.changes.Inc()
-		n.log.Info("established as leader", "index", n.replica.view().Meta().Index, "time", since)
+		n.log.Info("established as leader", "term", term, "index", n.replica.view().Meta().Index, "time", since)
 		for _, d := range n.duties {
 			g.Go(func() error { return n.repeat(ctx, d) })
 		}
@@ -158,10 +164,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (n *node) newProposer(since fsm.Time) *proposer {
+func (n *node) newProposer(term uint64, since fsm.Time) *proposer {
 	return &proposer{
 		bounds: n.cfg.Bounds, tick: n.cfg.Timings.Tick, log: n.log.Named("proposer"), metrics: n.metrics,
-		raft: committer{n.raft}, view: n.replica.view, clock: n.replica.clock.Now, wall: n.cfg.Clock,
+		raft: committer{n.raft, term}, view: n.replica.view, clock: n.replica.clock.Now, wall: n.cfg.Clock,
 		plan: n.cfg.Plan, queue: newQueue(n.cfg.Bounds),
 		world: func(v *fsm.View, now fsm.Time) schedule.World { return n.world(v, now, since) },
 	}

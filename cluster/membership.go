@@ -184,7 +184,7 @@ func (n *node) unseat(ctx context.Context, s raft.Server) error {
 	n.log.Info("removed a queen", "id", s.ID)
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	_, _ = n.askPeer(ctx, string(s.Address), peerLook, nil) // so that it stops; it finds out later otherwise
+	_, _ = n.askPeer(ctx, string(s.Address), wireCall{Method: peerLook}) // so that it stops; it finds out later otherwise
 	return nil
 }
 

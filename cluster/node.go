@@ -192,13 +192,23 @@ func (n *node) observe(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond) // observations may be dropped
 	defer tick.Stop()
 	for {
-		addr, id := n.raft.LeaderWithID()
-		n.board.set(string(id), string(addr))
+		n.board.set(n.leader())
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-n.observed:
 		case <-tick.C:
+		}
+	}
+}
+
+// leader is raft's word on who leads, and in which term.
+func (n *node) leader() (id, addr string, term uint64) {
+	for {
+		term = n.raft.CurrentTerm()
+		a, i := n.raft.LeaderWithID()
+		if n.raft.CurrentTerm() == term { // else the two may not belong together
+			return string(i), string(a), term
 		}
 	}
 }

@@ -23,6 +23,7 @@ type report struct {
 	Applied    uint64 `json:"applied"`   // batch index
 	Leader     string `json:"leader"`
 	LeaderAddr string `json:"leader_addr"`
+	Term       uint64 `json:"term"` // in which it leads
 }
 
 func (n *node) peerMethods() map[string]peerHandler {
@@ -30,7 +31,7 @@ func (n *node) peerMethods() map[string]peerHandler {
 		peerStatus: func(context.Context, []byte) ([]byte, error) {
 			at := n.board.read()
 			return json.Marshal(report{ID: n.cfg.Name, Boot: n.cfg.Boot, LogIndex: n.raft.AppliedIndex(),
-				Applied: n.replica.view().Meta().Index, Leader: at.id, LeaderAddr: at.addr})
+				Applied: n.replica.view().Meta().Index, Leader: at.id, LeaderAddr: at.addr, Term: at.term})
 		},
 		// look: something changed about this queen's membership; it asks the leader anew.
 		peerLook: func(context.Context, []byte) ([]byte, error) {
@@ -44,12 +45,12 @@ func (n *node) peerMethods() map[string]peerHandler {
 }
 
 // askPeer calls a method of a queen, leader or not.
-func (n *node) askPeer(ctx context.Context, addr, method string, body []byte) ([]byte, error) {
+func (n *node) askPeer(ctx context.Context, addr string, c wireCall) ([]byte, error) {
 	l, err := n.links.get(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	r, fate := l.call(ctx, wireCall{Method: method, Body: body})
+	r, fate := l.call(ctx, c)
 	switch {
 	case fate != answered:
 		return nil, errNoLeader("queen at " + addr + " did not answer")
@@ -68,7 +69,7 @@ func (n *node) askAll(ctx context.Context, addrs []string) []*report {
 	var wg sync.WaitGroup
 	for i, a := range addrs {
 		wg.Go(func() {
-			body, err := n.askPeer(ctx, a, peerStatus, nil)
+			body, err := n.askPeer(ctx, a, wireCall{Method: peerStatus})
 			var r report
 			if err == nil && json.Unmarshal(body, &r) == nil {
 				reports[i] = &r
@@ -129,7 +130,7 @@ func (n *node) announceRoundabout(ctx context.Context, body []byte, err error) e
 		if r == nil || r.LeaderAddr == "" || r.Leader == n.cfg.Name {
 			continue
 		}
-		_, err = n.askPeer(ctx, r.LeaderAddr, methodAnnounce, body)
+		_, err = n.askPeer(ctx, r.LeaderAddr, wireCall{Method: methodAnnounce, Body: body, Term: r.Term})
 		return err
 	}
 	return err

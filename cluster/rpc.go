@@ -26,12 +26,15 @@ type server struct {
 	methods map[string]LeaderHandler // only an established leader serves them
 	peer    map[string]peerHandler
 	ctx     context.Context // ends with the queen
+
+	mu     sync.Mutex
+	newest map[string]*serverConn // by the queen that calls
 }
 
 // serve answers one connection until it ends.
-func (s *server) serve(c net.Conn, _ hello) {
+func (s *server) serve(c net.Conn, peer hello) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	sc := &serverConn{server: s, conn: c, ctx: ctx,
+	sc := &serverConn{server: s, conn: c, ctx: ctx, cancel: cancel, over: make(chan struct{}),
 		replies: make(chan wireReply, connCalls), slots: make(chan struct{}, connCalls), handlers: make(chan struct{}, connHandlers)}
 	var wg sync.WaitGroup
 	wg.Add(1)
@@ -40,11 +43,39 @@ func (s *server) serve(c net.Conn, _ hello) {
 		sc.write()
 		_ = c.Close()
 	}()
+	s.succeed(peer.name, sc)
 	sc.read()
+	s.leave(peer.name, sc)
 	cancel()
 	_ = c.Close()
 	wg.Wait()
 	sc.wg.Wait()
+}
+
+// succeed ends the connection a queen had before, and waits until nothing more is taken from
+// it: a call that was given up there must not come after what was sent here in its place.
+func (s *server) succeed(name string, sc *serverConn) {
+	s.mu.Lock()
+	old := s.newest[name]
+	if s.newest == nil {
+		s.newest = map[string]*serverConn{}
+	}
+	s.newest[name] = sc
+	s.mu.Unlock()
+	if old != nil {
+		old.cancel()
+		_ = old.conn.Close()
+		<-old.over
+	}
+}
+
+func (s *server) leave(name string, sc *serverConn) {
+	close(sc.over)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.newest[name] == sc {
+		delete(s.newest, name)
+	}
 }
 
 // serverConn is one connection being served. A slot is held from a call's arrival until its
@@ -53,6 +84,8 @@ type serverConn struct {
 	*server
 	conn     net.Conn
 	ctx      context.Context
+	cancel   context.CancelFunc
+	over     chan struct{} // closed when nothing more is taken from it
 	replies  chan wireReply
 	slots    chan struct{}
 	handlers chan struct{}
@@ -87,7 +120,7 @@ func (s *serverConn) take(c *wireCall) {
 		return
 	}
 	l := s.leader()
-	if l == nil {
+	if l == nil || l.term != c.Term {
 		s.replies <- wireReply{Seq: c.Seq, Fate: refused}
 		return
 	}

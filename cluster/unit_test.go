@@ -318,10 +318,10 @@ func TestParkingEndsAWhileAfterTheLastKnownLeader(t *testing.T) {
 	}
 	pass(3 * time.Second)
 	check("a queen that never knew a leader, 3 s after its start", wall, 7*time.Second)
-	f.board.set("queen-2", "addr")
+	f.board.set("queen-2", "addr", 2)
 	pass(time.Hour)
 	check("with a leader that cannot be reached", wall, 10*time.Second)
-	f.board.set("", "")
+	f.board.set("", "", 2)
 	pass(4 * time.Second)
 	check("4 s after the loss", wall, 6*time.Second)
 	pass(time.Minute)
