@@ -171,23 +171,7 @@ func (f *forwarder) local(ctx context.Context, c wireCall, l *leadership) result
 	if c.Request == nil {
 		return f.handle(ctx, c, l)
 	}
-	got := make(chan result, 1)
-	a := &ask{request: *c.Request, reply: func(r result) { got <- r }}
-	l.proposer.submit(a)
-	select {
-	case r := <-got:
-		return r
-	case <-ctx.Done():
-	}
-	if a.leave() {
-		return result{fate: refused}
-	}
-	select {
-	case r := <-got:
-		return r
-	default:
-		return result{fate: unknown}
-	}
+	return l.propose(ctx, *c.Request)
 }
 
 func (f *forwarder) handle(ctx context.Context, c wireCall, l *leadership) result {

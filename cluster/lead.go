@@ -21,6 +21,27 @@ type leadership struct {
 	proposer *proposer
 }
 
+// propose brings a request to this leadership's proposer and waits for what becomes of it.
+func (l *leadership) propose(ctx context.Context, r schedule.Request) result {
+	got := make(chan result, 1)
+	a := &ask{request: r, reply: func(r result) { got <- r }}
+	l.proposer.submit(a)
+	select {
+	case r := <-got:
+		return r
+	case <-ctx.Done():
+	}
+	if a.leave() {
+		return result{fate: refused}
+	}
+	select {
+	case r := <-got:
+		return r
+	default:
+		return result{fate: unknown}
+	}
+}
+
 // reign follows raft's word on leadership. It drains the channel always, since raft blocks
 // on it, and so sees leadership that was lost and regained at once: another reign.
 type reign struct {

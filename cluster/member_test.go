@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"queen-rbee/cluster"
 	"queen-rbee/cluster/clustertest"
 	"queen-rbee/fsm"
+	"queen-rbee/schedule"
 )
 
 func TestJoinAndRemoveUnderLoad(t *testing.T) {
@@ -44,6 +46,67 @@ func TestJoinAndRemoveUnderLoad(t *testing.T) {
 	if err := c.Nodes()[0].Queen().Remove(t.Context(), "nobody"); code(err) != fsm.CodeNotFound {
 		t.Errorf("removing nobody: %v", err)
 	}
+}
+
+// TestJoiningBesideASilentLearner has the members' duty wait for a learner that never answers,
+// at each of its rounds, while another queen is seated.
+func TestJoiningBesideASilentLearner(t *testing.T) {
+	c := clustertest.New(t, 1, nil)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	leader := c.Leader()
+	addr := silent.Addr().String()
+	if _, err := leader.Queen().Join(t.Context(), cluster.JoinRequest{ID: "silent", Boot: "b", Role: fsm.RoleVoter, HTTP: "http://" + addr, Raft: addr, Gossip: addr, Level: fsm.CurrentLevel}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		roundBegins(t, silent)
+		n := c.Add()
+		clustertest.Eventually(t, func() error {
+			for _, p := range leader.Queen().Status().Peers {
+				if p.ID == n.Name && p.Voter && p.Boot == n.Queen().Status().Boot {
+					return nil
+				}
+			}
+			return fmt.Errorf("%s has no vote or no row", n.Name)
+		})
+	}
+}
+
+// roundBegins waits until the leader asks a learner that listens here and never answers.
+func roundBegins(t *testing.T, silent net.Listener) {
+	t.Helper()
+	for head := make([]byte, 6); ; {
+		conn, err := silent.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.ReadFull(conn, head); err == nil && head[5] == 'C' { // a call, not raft
+			return
+		}
+	}
+}
+
+func TestALostRowIsMadeAnew(t *testing.T) {
+	c := clustertest.New(t, 2, nil)
+	leader := c.Settled()
+	for _, n := range c.Nodes() {
+		if _, err := leader.Queen().Do(t.Context(), schedule.Request{Forget: &schedule.Forget{ID: n.Name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clustertest.Eventually(t, func() error {
+		for _, n := range c.Nodes() {
+			if row, ok := leader.Queen().View().Queen(n.Name); !ok || row.Raft != n.Queen().Status().RaftAddr {
+				return fmt.Errorf("%s has no row", n.Name)
+			}
+		}
+		return nil
+	})
 }
 
 func TestRemoveTheLeader(t *testing.T) {

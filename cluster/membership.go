@@ -25,12 +25,9 @@ const (
 )
 
 const (
-	changeTimeout   = 10 * time.Second // to get a change of membership into raft
-	promoteEvery    = 250 * time.Millisecond
-	promoteWithin   = 250 // entries a learner may be behind when it gets its vote
-	answerTimeout   = time.Second
-	maxJoinRequest  = 16 << 10
-	transferTimeout = 5 * time.Second
+	changeTimeout  = 10 * time.Second // to get a change of membership into raft
+	answerTimeout  = time.Second
+	maxJoinRequest = 16 << 10
 )
 
 func (n *node) leaderMethods() map[string]LeaderHandler {
@@ -45,7 +42,11 @@ func (n *node) leaderMethods() map[string]LeaderHandler {
 
 // server finds a member in raft's configuration.
 func (n *node) server(id string) (raft.Server, bool) {
-	for _, s := range n.servers() {
+	return find(n.servers(), id)
+}
+
+func find(servers []raft.Server, id string) (raft.Server, bool) {
+	for _, s := range servers {
 		if string(s.ID) == id {
 			return s, true
 		}
@@ -70,6 +71,10 @@ func (n *node) admit(ctx context.Context, body []byte, joining bool) ([]byte, er
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
+	l := n.established.Load()
+	if l == nil {
+		return nil, errMoved
+	}
 	meta := n.replica.view().Meta()
 	if r.ClusterID != "" && r.ClusterID != meta.ClusterID {
 		return nil, fsm.Errorf(fsm.CodeConflict, "the data directory of %s belongs to cluster %s, this is cluster %s: give another --data-dir", r.ID, r.ClusterID, meta.ClusterID)
@@ -80,7 +85,7 @@ func (n *node) admit(ctx context.Context, body []byte, joining bool) ([]byte, er
 	if err := n.seat(r, joining); err != nil {
 		return nil, err
 	}
-	if _, err := n.forward.send(ctx, wireCall{Request: &schedule.Request{Member: &schedule.Member{Queen: r.row()}}}, true); err != nil {
+	if err := l.finish(ctx, schedule.Request{Member: &schedule.Member{Queen: r.row()}}); err != nil {
 		return nil, err
 	}
 	a := JoinAnswer{ClusterID: meta.ClusterID, Leader: n.cfg.Name}
@@ -118,7 +123,7 @@ func changed(err error) error {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return errMoved
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
-		return errUnknown("leadership was lost during the change of membership")
+		return errPartly
 	}
 	return fsm.Errorf(fsm.CodeInternal, "the membership was not changed: %v", err)
 }
@@ -150,6 +155,10 @@ func (r *JoinRequest) row() fsm.Queen {
 
 // remove ends a membership, unless too few of the remaining voters would answer.
 func (n *node) remove(ctx context.Context, body []byte) ([]byte, error) {
+	l := n.established.Load()
+	if l == nil {
+		return nil, errMoved
+	}
 	id := string(body)
 	s, member := n.server(id)
 	_, known := n.replica.view().Queen(id)
@@ -161,8 +170,19 @@ func (n *node) remove(ctx context.Context, body []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	_, err := n.forward.send(ctx, wireCall{Request: &schedule.Request{Forget: &schedule.Forget{ID: id}}}, true)
-	return nil, err
+	return nil, l.finish(ctx, schedule.Request{Forget: &schedule.Forget{ID: id}})
+}
+
+// finish proposes what belongs to a change of membership that is made already. It does not
+// go on to another leader: who called does, with the whole.
+func (l *leadership) finish(ctx context.Context, r schedule.Request) error {
+	switch got := l.propose(ctx, r); {
+	case got.fate != answered:
+		return errPartly
+	case got.err != nil:
+		return got.err
+	}
+	return nil
 }
 
 func (n *node) unseat(ctx context.Context, s raft.Server) error {
@@ -224,55 +244,26 @@ func (n *node) transfer(_ context.Context, body []byte) ([]byte, error) {
 	case to != "":
 		f = func() raft.Future { return n.raft.LeadershipTransferToServer(s.ID, s.Address) }
 	}
-	if err := f().Error(); err != nil {
+	switch err := f().Error(); {
+	case err == nil:
+		return nil, nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return nil, errMoved
+	default:
 		return nil, fsm.Errorf(fsm.CodeConflict, "leadership was not handed on: %v", err)
 	}
-	return nil, nil
 }
 
 // index tells the batch index that a strong read must see: all this leader ever acknowledged
 // is in its View, and a Barrier stood before its first answer.
 func (n *node) index(context.Context, []byte) ([]byte, error) {
+	l := n.established.Load()
+	if l == nil {
+		return nil, errMoved
+	}
 	i := n.replica.view().Meta().Index
-	if err := n.raft.VerifyLeader().Error(); err != nil {
+	if err := l.proposer.raft.verify(); err != nil {
 		return nil, errMoved
 	}
 	return binary.BigEndian.AppendUint64(nil, i), nil
-}
-
-// members is the duty that gives learners their vote once they have caught up, and forgets
-// rows of queens that raft no longer has.
-func (n *node) members(ctx context.Context) error {
-	for sleep(ctx, promoteEvery) {
-		servers := n.servers()
-		if len(servers) == 0 {
-			continue
-		}
-		seated := map[string]bool{}
-		for _, s := range servers {
-			seated[string(s.ID)] = true
-			if err := n.promote(ctx, s); err != nil {
-				n.log.Warn("a learner did not get its vote", "id", s.ID, "why", err)
-			}
-		}
-		for q := range n.replica.view().Queens() {
-			if !seated[q.ID] {
-				_, _ = n.forward.send(ctx, wireCall{Request: &schedule.Request{Forget: &schedule.Forget{ID: q.ID}}}, true)
-			}
-		}
-	}
-	return nil
-}
-
-func (n *node) promote(ctx context.Context, s raft.Server) error {
-	row, ok := n.replica.view().Queen(string(s.ID))
-	if s.Suffrage == raft.Voter || !ok || row.Role != fsm.RoleVoter {
-		return nil
-	}
-	r := n.askAll(ctx, []string{string(s.Address)})[0]
-	if r == nil || r.Boot != row.Boot || r.LogIndex+promoteWithin < n.raft.LastIndex() {
-		return nil
-	}
-	n.log.Info("a learner has caught up and votes from now on", "id", s.ID)
-	return n.raft.AddVoter(s.ID, s.Address, 0, changeTimeout).Error()
 }

@@ -26,6 +26,9 @@ type report struct {
 	Term       uint64 `json:"term"` // in which it leads
 }
 
+// announceEvery is how often a queen looks whether it is known as it is.
+const announceEvery = 5 * time.Second
+
 func (n *node) peerMethods() map[string]peerHandler {
 	return map[string]peerHandler{
 		peerStatus: func(context.Context, []byte) ([]byte, error) {
@@ -81,10 +84,11 @@ func (n *node) askAll(ctx context.Context, addrs []string) []*report {
 }
 
 // announce tells the leader of this start until it is known, and again whenever another
-// queen says to look or no leader has been known for a while. It ends the queen when the
+// queen says to look, its row is not what it says of itself, or no leader has been known for
+// a while. It ends the queen when the
 // leader says that it is no member.
 func (n *node) announce(ctx context.Context) error {
-	again := time.NewTicker(5 * time.Second)
+	again := time.NewTicker(announceEvery)
 	defer again.Stop()
 	for {
 		n.announceOnce(ctx)
@@ -95,10 +99,22 @@ func (n *node) announce(ctx context.Context) error {
 			case <-n.look:
 				waiting = false
 			case <-again.C:
-				waiting = n.board.read().id != ""
+				waiting = n.board.read().id != "" && n.known()
 			}
 		}
 	}
+}
+
+// known tells whether the state has this start as it is.
+func (n *node) known() bool {
+	row, ok := n.replica.view().Queen(n.cfg.Name)
+	if !ok {
+		return false
+	}
+	r := n.joinRequest("")
+	mine := r.row()
+	return row.Boot == mine.Boot && row.Role == mine.Role && row.HTTP == mine.HTTP && row.Raft == mine.Raft &&
+		row.Gossip == mine.Gossip && row.Version == mine.Version && row.Level == mine.Level
 }
 
 func (n *node) announceOnce(ctx context.Context) {

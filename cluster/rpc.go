@@ -170,6 +170,10 @@ func callLimit(within time.Duration) time.Duration {
 // nothing else: ask the next leader.
 var errMoved = fsm.Errorf("moved", "leadership was handed on")
 
+// errPartly is what it returns when it may have done a part: the next leader, asked the same
+// again, does the rest.
+var errPartly = fsm.Errorf("partly", "leadership ended before all was done")
+
 // handled turns a handler's result into a reply.
 func handled(seq uint64, body []byte, err error) wireReply {
 	r := wireReply{Seq: seq, Fate: answered, Body: body}
@@ -181,8 +185,11 @@ func handled(seq uint64, body []byte, err error) wireReply {
 		r.Fate = unknown // leadership or the caller's time ended in the middle
 		return r
 	}
-	if r.Err = asError(err); r.Err.Code == errMoved.Code {
+	switch r.Err = asError(err); r.Err.Code {
+	case errMoved.Code:
 		r.Fate, r.Err = refused, nil
+	case errPartly.Code:
+		r.Fate, r.Err = unknown, nil
 	}
 	return r
 }

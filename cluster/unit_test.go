@@ -201,6 +201,9 @@ func TestEveryCodeSurvivesTheWire(t *testing.T) {
 	if r := handled(1, nil, errMoved); r.Fate != refused || r.Err != nil {
 		t.Errorf("a handler that did nothing: %+v", r)
 	}
+	if r := handled(1, nil, errPartly); r.Fate != unknown || r.Err != nil {
+		t.Errorf("a handler that did a part: %+v", r)
+	}
 	if r := handled(1, nil, context.Canceled); r.Fate != unknown {
 		t.Errorf("a handler that was broken off: %+v", r)
 	}
