@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,6 +87,21 @@ func TestThreeQueensAreOne(t *testing.T) {
 	if _, err := c.Nodes()[0].Queen().WaitIndex(ctx, 1<<40); code(err) != fsm.CodeReplicaBehind {
 		t.Errorf("waiting for an index far away: %v", err)
 	}
+}
+
+// TestManyStrongReadsAtOnce asks a follower for more than one connection's handlers at a time.
+func TestManyStrongReadsAtOnce(t *testing.T) {
+	c := clustertest.New(t, 3, nil)
+	follower := c.Followers()[0]
+	var wg sync.WaitGroup
+	for range 1000 {
+		wg.Go(func() {
+			if _, err := follower.Queen().Strong(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestAQueenFarBehindIsGivenASnapshot(t *testing.T) {

@@ -33,6 +33,7 @@ type node struct {
 	raft      *raft.Raft
 	links     *links
 	forward   *forwarder
+	rounds    rounds // of strong reads
 	reign     reign
 	notify    chan bool     // raft's word on leadership
 	look      chan struct{} // look at the own membership again
@@ -152,6 +153,7 @@ func (n *node) close(abrupt bool) {
 	}
 	if n.links != nil {
 		n.links.close()
+		n.rounds.close()
 	}
 	if n.transport != nil {
 		n.transport.close()

@@ -96,6 +96,7 @@ func (q *Queen) newNode() *node {
 	methods := n.leaderMethods()
 	maps.Copy(methods, q.handlers)
 	n.forward = &forwarder{self: q.cfg.Name, park: q.cfg.Park, now: q.cfg.Clock, board: q.board, methods: methods, closed: make(chan struct{})}
+	n.rounds.ask = n.askIndex
 	n.duties = append([]Duty{{Name: "members", Run: n.members}}, q.duties...)
 	return n
 }
