@@ -79,18 +79,44 @@ func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
 	return snapshot{r.view()}, nil
 }
 
-// Restore implements raft.FSM.
+// Restore implements raft.FSM. raft hands in a file whose checksum was right, and after an
+// error it would send the same snapshot again and again: one that cannot be decoded stops
+// the queen, one that cannot be read does not.
 func (r *replica) Restore(in io.ReadCloser) error {
 	defer func() { _ = in.Close() }()
-	state, err := fsm.Restore(in)
-	if err != nil {
+	if r.broken != nil {
+		return r.broken
+	}
+	source := &remembering{Reader: in}
+	state, err := fsm.Restore(source)
+	switch {
+	case err != nil && source.err != nil:
 		return err
+	case err != nil:
+		r.broken = startError(err, "a snapshot in %s cannot be read: %v: if this build is older than the one that took it, start one as new; else remove this queen from the cluster, empty the directory and join again", r.dir, err)
+		r.fail(r.broken)
+		return r.broken
 	}
 	r.state = state
 	r.hashes.clear()
 	r.publish()
 	r.watches.resync()
 	return nil
+}
+
+// remembering is a reader with the error that broke it off.
+type remembering struct {
+	io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (r *remembering) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
 }
 
 type snapshot struct{ view *fsm.View }

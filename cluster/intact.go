@@ -1,11 +1,15 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/hashicorp/go-hclog"
 	"go.etcd.io/bbolt"
 )
 
@@ -64,4 +68,69 @@ func (s *storage) checkLog(member bool) error {
 		return errors.New("the log is empty, and there is no snapshot")
 	}
 	return nil
+}
+
+// checkSnapshots refuses a start behind a damaged snapshot. raft takes the newest one that it
+// can open; if the log does not go on from there, it panics, and if the log ends before a
+// damaged one, what this queen once acknowledged would be gone.
+func (s *storage) checkSnapshots(dir string, log hclog.Logger) error {
+	first, err := s.logs.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.logs.LastIndex()
+	if err != nil {
+		return err
+	}
+	all, err := listSnapshots(dir)
+	if err != nil {
+		return err
+	}
+	for _, snap := range all {
+		_, in, err := s.snapshots.Open(snap.id)
+		if err == nil {
+			err = in.Close()
+		}
+		path := filepath.Join(dir, snapshotDir, snap.id)
+		switch {
+		case err == nil && first > snap.index+1:
+			return fmt.Errorf("the log begins at %d, and the newest whole snapshot, %s, ends at %d", first, path, snap.index)
+		case err == nil:
+			return nil
+		case last < snap.index:
+			return fmt.Errorf("the snapshot %s is damaged (%w), and the log ends before it, at %d", path, err, last)
+		case snap == all[len(all)-1]:
+			return fmt.Errorf("the snapshot %s is damaged (%w), and there is none before it", path, err)
+		}
+		log.Warn("a snapshot is damaged, the one before it is taken", "path", path, "why", err)
+	}
+	if first > 1 {
+		return fmt.Errorf("the log begins at %d, and there is no snapshot in %s", first, filepath.Join(dir, snapshotDir))
+	}
+	return nil
+}
+
+// snapshotDir is where raft keeps snapshots, in folders named by term, index and time.
+const snapshotDir = "snapshots"
+
+type snapshotName struct {
+	id    string
+	index uint64
+}
+
+// listSnapshots is every finished snapshot, newest first, those too that raft cannot read.
+func listSnapshots(dir string) ([]snapshotName, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, snapshotDir))
+	if err != nil {
+		return nil, err
+	}
+	var all []snapshotName
+	for _, e := range entries {
+		var term, index, at uint64
+		if n, _ := fmt.Sscanf(e.Name(), "%d-%d-%d", &term, &index, &at); n == 3 && e.IsDir() && !strings.HasSuffix(e.Name(), ".tmp") {
+			all = append(all, snapshotName{e.Name(), index})
+		}
+	}
+	slices.SortFunc(all, func(a, b snapshotName) int { return cmp.Compare(b.index, a.index) })
+	return all, nil
 }

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+	"github.com/oklog/ulid/v2"
+
 	"queen-rbee/cluster"
 	"queen-rbee/cluster/clustertest"
 	"queen-rbee/fsm"
@@ -73,6 +76,53 @@ func TestJoiningBesideASilentLearner(t *testing.T) {
 			}
 			return fmt.Errorf("%s has no vote or no row", n.Name)
 		})
+	}
+}
+
+// TestASnapshotOfAnotherBuildIsRefusedAtTheStart has a snapshot whose checksum is right and
+// whose content is not ours, and an older one behind which the log no longer reaches.
+func TestASnapshotOfAnotherBuildIsRefusedAtTheStart(t *testing.T) {
+	c := clustertest.New(t, 1, func(c *cluster.Config) { c.Segment = 64 << 10 })
+	n := c.Leader()
+	hive(t, n)
+	if err := n.Queen().Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	for range cluster.TrailingLogs + 500 {
+		if _, err := submit(t.Context(), n, ulid.Make().String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Queen().Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	n.Stop()
+	store, err := raft.NewFileSnapshotStore(n.Config.DataDir, 9, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := store.List()
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d snapshots, %v", len(all), err)
+	}
+	newest := all[0]
+	_, trans := raft.NewInmemTransport("")
+	if err := os.RemoveAll(filepath.Join(n.Config.DataDir, "snapshots", newest.ID)); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := store.Create(newest.Version, newest.Index, newest.Term, newest.Configuration, newest.ConfigurationIndex, trans)
+	if err == nil {
+		_, err = sink.Write([]byte("a later format"))
+	}
+	if err == nil {
+		err = sink.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Config.Boot, n.Config.Bootstrap = "", false
+	if got := refused(t, n); !strings.Contains(got, "a snapshot in "+n.Config.DataDir) {
+		t.Errorf("%q does not say what is wrong", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,8 +96,10 @@ func (n *node) openRaft() error {
 			return damaged(n.cfg.DataDir, err)
 		}
 	}
-	n.raft, err = raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snapshots, n.raftNet)
-	if err != nil {
+	if n.raft, err = n.newRaft(c); err != nil {
+		if n.replica.broken != nil { // it says more
+			return n.replica.broken
+		}
 		return damaged(n.cfg.DataDir, err)
 	}
 	n.observed = make(chan raft.Observation, 64)
@@ -106,6 +109,16 @@ func (n *node) openRaft() error {
 	})
 	n.raft.RegisterObserver(n.observer)
 	return nil
+}
+
+// newRaft starts raft, which panics on some of what it may find on the disk.
+func (n *node) newRaft(c *raft.Config) (r *raft.Raft, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("%v", p)
+		}
+	}()
+	return raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snapshots, n.raftNet)
 }
 
 // wayIn decides how this queen becomes a member, by what its disk has.

@@ -3,7 +3,9 @@ package cluster
 import (
 	"bytes"
 	"io"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -35,6 +37,35 @@ func TestAnEntryNobodyCanReadStopsTheQueen(t *testing.T) {
 	}
 	if _, err := r.Snapshot(); err == nil {
 		t.Error("a broken replica gave a snapshot")
+	}
+}
+
+func TestASnapshotNobodyCanReadStopsTheQueen(t *testing.T) {
+	var good bytes.Buffer
+	if err := fsm.Snapshot(fsm.New().View(), &good); err != nil {
+		t.Fatal(err)
+	}
+	half := good.Bytes()[:good.Len()/2]
+	for name, tc := range map[string]struct {
+		in    io.Reader
+		stops bool
+	}{
+		"garbage":     {strings.NewReader("garbage"), true},
+		"cut off":     {bytes.NewReader(half), true},
+		"a sick disk": {io.MultiReader(bytes.NewReader(half), iotest.ErrReader(io.ErrClosedPipe)), false},
+	} {
+		var failed error
+		r := newReplica(t.TempDir(), newClock(time.Now), func(err error) { failed = err })
+		was := r.view()
+		if err := r.Restore(io.NopCloser(tc.in)); err == nil || r.view() != was {
+			t.Errorf("%s: it was taken", name)
+		}
+		if (failed != nil) != tc.stops {
+			t.Errorf("%s: the queen was told %v", name, failed)
+		}
+		if err := r.Restore(io.NopCloser(bytes.NewReader(good.Bytes()))); (err != nil) != tc.stops {
+			t.Errorf("%s: a good one after it: %v", name, err)
+		}
 	}
 }
 

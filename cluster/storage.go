@@ -73,8 +73,10 @@ func openStorage(dir string, member bool, segment int, guard *diskGuard, log hcl
 	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, log.Named("snapshot")); err != nil {
 		return s, err
 	}
-	err = s.checkLog(member)
-	return s, err
+	if err := s.checkLog(member); err != nil {
+		return s, err
+	}
+	return s, s.checkSnapshots(dir, log)
 }
 
 // damaged says what to do about data that does not open.
