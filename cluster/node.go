@@ -137,13 +137,18 @@ func (n *node) wayIn(hasState bool) error {
 	return nil
 }
 
+// maxAppend is how many entries one call of raft's carries to a queen that is behind.
+const maxAppend = 8
+
 func (n *node) raftConfig() *raft.Config {
 	t := n.cfg.Timings
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.Name)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
 	c.CommitTimeout = t.Commit
-	c.MaxAppendEntries = 32 // entries are whole batches, some of many MiB
+	// Entries are whole batches, and one of them may be a body of 8 MiB or more: all of one
+	// call must pass within the transport's 10 s. One batch in flight rarely needs more than one.
+	c.MaxAppendEntries = maxAppend
 	c.TrailingLogs, c.SnapshotThreshold = trailingLogs, snapshotEntries
 	c.NotifyCh = n.notify
 	c.NoLegacyTelemetry = true
