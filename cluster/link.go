@@ -206,46 +206,100 @@ func (l *link) read() {
 type links struct {
 	transport *transport
 
-	mu     sync.Mutex
-	byAddr map[string]*link
-	closed bool
-	wg     sync.WaitGroup
+	mu      sync.Mutex
+	byAddr  map[string]*link
+	dialing map[string]*dialing
+	closed  bool
+	wg      sync.WaitGroup
 }
 
-func newLinks(t *transport) *links { return &links{transport: t, byAddr: map[string]*link{}} }
+// dialing is one attempt to connect, which all callers of an address share: after a change
+// of leader there are many at once.
+type dialing struct {
+	ctx     context.Context // ends when nobody waits any more
+	cancel  context.CancelFunc
+	waiting int
 
-// get returns the kept link or dials a new one.
+	done chan struct{} // closed when link and err stand
+	link *link
+	err  error
+}
+
+func newLinks(t *transport) *links {
+	return &links{transport: t, byAddr: map[string]*link{}, dialing: map[string]*dialing{}}
+}
+
+// get returns the kept link, or one that is dialled for all who ask meanwhile. Who leaves
+// early fails alone.
 func (p *links) get(ctx context.Context, addr string) (*link, error) {
-	p.mu.Lock()
-	l := p.byAddr[addr]
-	p.mu.Unlock()
+	l, d := p.enter(addr)
 	if l != nil {
 		return l, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	defer cancel()
-	conn, err := p.transport.dial(ctx, addr, forCalls)
-	if err != nil {
-		return nil, err
+	if d == nil {
+		return nil, net.ErrClosed
 	}
+	defer p.leave(addr, d)
+	select {
+	case <-d.done:
+		return d.link, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// enter finds the kept link or the attempt to make one; neither after close.
+func (p *links) enter(addr string) (*link, *dialing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.byAddr[addr] != nil { // closed, or somebody was quicker
-		_ = conn.Close()
-		if l = p.byAddr[addr]; l == nil {
-			return nil, net.ErrClosed
-		}
+	if l := p.byAddr[addr]; l != nil || p.closed {
 		return l, nil
 	}
-	l = newLink(addr, conn)
-	p.byAddr[addr] = l
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		l.run()
-		p.forget(l)
-	}()
-	return l, nil
+	d := p.dialing[addr]
+	if d == nil {
+		d = &dialing{done: make(chan struct{})}
+		d.ctx, d.cancel = context.WithTimeout(context.Background(), handshakeTimeout)
+		p.dialing[addr] = d
+		p.wg.Go(func() { p.dial(addr, d) })
+	}
+	d.waiting++
+	return nil, d
+}
+
+func (p *links) leave(addr string, d *dialing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.waiting--; d.waiting > 0 {
+		return
+	}
+	d.cancel()
+	if p.dialing[addr] == d {
+		delete(p.dialing, addr)
+	}
+}
+
+// dial makes one attempt and serves the link that comes of it until it ends.
+func (p *links) dial(addr string, d *dialing) {
+	conn, err := p.transport.dial(d.ctx, addr, forCalls)
+	p.mu.Lock()
+	switch {
+	case err != nil:
+		d.err = err
+	case p.closed || p.dialing[addr] != d: // closed, or everybody has gone
+		d.err = errors.Join(net.ErrClosed, conn.Close())
+	default:
+		d.link = newLink(addr, conn)
+		p.byAddr[addr] = d.link
+	}
+	if p.dialing[addr] == d {
+		delete(p.dialing, addr)
+	}
+	close(d.done)
+	p.mu.Unlock()
+	if d.link != nil {
+		d.link.run()
+		p.forget(d.link)
+	}
 }
 
 func (p *links) forget(l *link) {
@@ -262,6 +316,9 @@ func (p *links) close() {
 	p.closed = true
 	for _, l := range p.byAddr {
 		l.close()
+	}
+	for _, d := range p.dialing {
+		d.cancel()
 	}
 	p.mu.Unlock()
 	p.wg.Wait()
