@@ -378,6 +378,35 @@ func TestRestartWithTheSameFlagsIsHarmless(t *testing.T) {
 	c.EnsureSame()
 }
 
+// TestAnAddressThatSwallowsPacketsHoldsNoStartUp gives a member one to join by, which it needs not.
+func TestAnAddressThatSwallowsPacketsHoldsNoStartUp(t *testing.T) {
+	c := clustertest.New(t, 2, nil)
+	leader := c.Settled()
+	n := c.Followers()[0]
+	hole, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Stop()
+	n.Config.Boot, n.Config.Bootstrap, n.Config.Join = "", false, []string{hole.Addr().String()}
+	n.Start()
+	asks, err := hole.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = hole.Close(), asks.Close() }()
+	clustertest.Eventually(t, func() error {
+		if row, _ := leader.Queen().View().Queen(n.Name); row == nil || row.Boot != n.Queen().Status().Boot {
+			return errors.New("its new start is not known")
+		}
+		return nil
+	})
+	_ = asks.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	if _, err := io.Copy(io.Discard, asks); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it was made known only when the address had been given up: %v", err)
+	}
+}
+
 func TestAQueenComesBackUnderAnotherAddress(t *testing.T) {
 	c := clustertest.New(t, 3, nil)
 	c.Settled()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"golang.org/x/sync/errgroup"
 
 	"queen-rbee/fsm"
 )
@@ -247,19 +248,20 @@ func (n *node) snapshotByBytes(ctx context.Context) error {
 	}
 }
 
-// enter joins when it must, and makes this start known.
+// enter joins when it must, and makes this start known. A member that was given --join
+// checks it beside that: an address that swallows packets takes its time to fail.
 func (n *node) enter(ctx context.Context) error {
-	switch {
-	case n.join:
+	if n.join {
 		if err := n.joinCluster(ctx); err != nil {
 			return err
 		}
-	case len(n.cfg.Join) > 0 && n.dir.cluster() != "":
-		if err := n.checkJoin(ctx); err != nil {
-			return err
-		}
 	}
-	return n.announce(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	if !n.join && len(n.cfg.Join) > 0 && n.dir.cluster() != "" {
+		g.Go(func() error { return n.checkJoin(ctx) })
+	}
+	g.Go(func() error { return n.announce(ctx) })
+	return g.Wait()
 }
 
 // gossipAddrs are where the other members gossip.
