@@ -76,7 +76,8 @@ func openStorage(dir string, member bool, segment int, guard *diskGuard, log hcl
 	if err := s.checkLog(member); err != nil {
 		return s, err
 	}
-	return s, s.checkSnapshots(dir, log)
+	err = s.checkSnapshots(dir, log)
+	return s, err
 }
 
 // damaged says what to do about data that does not open.
