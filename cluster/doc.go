@@ -15,7 +15,8 @@
 //   - An answer is given only for what is committed. What may have been committed is never
 //     called refused: it is unknown_outcome, and asked again under the same ids it is the
 //     same thing. apply.go is the one place that tells the three apart.
-//   - A request takes at most one hop. Whoever is not the leader says so and names it.
+//   - A request takes at most one hop, and is bound to the leadership it was sent to: nothing
+//     that was given up is done in a later term. Whoever is not the leader says so.
 //   - A View is published before Apply returns, so it holds all this queen ever acknowledged.
 //   - Cluster time never goes back and is never early (clock.go).
 //   - Gossip gives hints. Only an operator or the membership duty changes who votes.

@@ -179,7 +179,8 @@ func (c *Cluster) Cut(from, to string) {
 // Heal mends every link.
 func (c *Cluster) Heal() { c.fabric.set(func(cut map[[2]string]bool) { clear(cut) }) }
 
-// EnsureSame waits until all running queens are at one index and fails unless their states hash the same.
+// EnsureSame waits until all running queens are at one index and fails unless their states
+// hash the same, there and at every index before it that two of them remember.
 func (c *Cluster) EnsureSame() {
 	c.t.Helper()
 	c.Eventually(func() error {
@@ -201,9 +202,30 @@ func (c *Cluster) EnsureSame() {
 		if len(sums) > 1 {
 			c.t.Fatalf("states differ at index %d: %v", index, sums)
 		}
+		c.sameBefore(index)
 		return nil
 	})
 }
+
+// sameBefore fails unless all hashes remembered of the indexes before one are the same.
+func (c *Cluster) sameBefore(index uint64) {
+	c.t.Helper()
+	for i := index - 1; i > 0 && i+remembered > index; i-- {
+		first, name := fsm.Sum{}, ""
+		for _, n := range c.Up() {
+			switch sum, ok := n.Queen().HashAt(i); {
+			case !ok:
+			case name == "":
+				first, name = sum, n.Name
+			case sum != first:
+				c.t.Fatalf("%s and %s differed at index %d", name, n.Name, i)
+			}
+		}
+	}
+}
+
+// remembered is how many hashes a queen keeps.
+const remembered = 1024
 
 // Eventually asks again and again until there is no error, at most Patience.
 func (c *Cluster) Eventually(f func() error) {
