@@ -33,6 +33,11 @@ func (t *turn) registerHive(c *RegisterHive) *Error {
 		return nil
 	case ok && was.Boot == c.Boot, c.Incarnation != is.Incarnation+1:
 		return Errorf(CodeStale, "hive %s registers as incarnation %d, it is at %d", c.ID, c.Incarnation, is.Incarnation)
+	case slices.Contains(is.Superseded, c.Boot):
+		return Errorf(CodeStale, "hive %s registers as boot %s, which a newer one has superseded", c.ID, c.Boot)
+	}
+	if ok {
+		is.Superseded = Supersede(was.Boot, was.Superseded)
 	}
 	is.Boot, is.Incarnation, is.Mode = c.Boot, c.Incarnation, c.Mode
 	is.Status, is.RegisteredWall = HiveOnline, t.wall

@@ -96,6 +96,7 @@ func (c *coder) hive(h *Hive) {
 	enum(c, "status", &h.Status, HiveOnline, HiveOffline)
 	number(c, "incarnation", &h.Incarnation)
 	c.id("boot", &h.Boot)
+	list(c, "superseded", &h.Superseded, MaxSuperseded, func(boot *string) { c.id("superseded boot", boot) })
 	signed(c, "registered_wall", &h.RegisteredWall)
 	number(c, "changed", &h.Changed)
 }

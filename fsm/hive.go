@@ -50,15 +50,25 @@ type HiveFacts struct {
 	Models  []EngineModel // sorted by ref, then engine
 }
 
+// Supersede puts the boot that a newer one replaces before those it had replaced. It makes a
+// new list.
+func Supersede(boot string, earlier []string) []string {
+	return append([]string{boot}, earlier[:min(len(earlier), MaxSuperseded-1)]...)
+}
+
 // Hive is a GPU machine. A published Hive is immutable.
 type Hive struct {
-	ID             string
-	Facts          HiveFacts
-	Mode           string // network or local
-	Desired        HiveWish
-	Status         HiveStatus
-	Incarnation    uint64 // counted here: each start of the agent registers and gets the next
-	Boot           string // ULID of that start; a repeat of it is the same incarnation
+	ID          string
+	Facts       HiveFacts
+	Mode        string // network or local
+	Desired     HiveWish
+	Status      HiveStatus
+	Incarnation uint64 // counted here: each start of the agent registers and gets the next
+	Boot        string // ULID of that start; a repeat of it is the same incarnation
+	// Superseded are the boots before it, the latest first, at most MaxSuperseded: none of
+	// them may register again. Each start of an agent has a boot of its own, so a registration
+	// of one of these is a late packet, or an agent that has lost its place to a newer one.
+	Superseded     []string
 	RegisteredWall Millis
 	// Changed is the batch index of the last command that touched the hive, its workers,
 	// models or runs (their ends too): `changed` of the architecture page.

@@ -12,6 +12,8 @@ const (
 	MaxDevices  = 1024     // devices of a hive
 	MaxModels   = 16 << 10 // models of a hive
 	MaxHolders  = 256      // queen processes that hold one job
+	// MaxSuperseded bounds the earlier boots that a hive's row remembers.
+	MaxSuperseded = 8
 	// MaxSlots bounds the slots of one worker.
 	MaxSlots = 1 << 20
 )

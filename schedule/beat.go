@@ -8,14 +8,19 @@ import (
 )
 
 // register takes a start of a hive's agent in. A repeat of the same start is the same
-// incarnation; every other start gets the next, and the newest wins.
+// incarnation; every other start gets the next, and the newest wins: a start that was
+// superseded has lost for good, however late its registration arrives.
 func (p *planner) register(a *Answer, r *Register) {
 	if a.Err = checkRegister(r); a.Err != nil {
 		return
 	}
+	h, known := p.hive(r.ID)
+	if known && slices.Contains(h.Superseded, r.Boot) {
+		a.Err = fsm.Errorf(fsm.CodeStale, "hive %s runs as incarnation %d by now; this registration is of an earlier start", r.ID, h.Incarnation)
+		return
+	}
 	p.hear(r.ID)
 	facts := sortedFacts(r.Facts)
-	h, known := p.hive(r.ID)
 	if known && h.Boot == r.Boot {
 		a.Incarnation = h.Incarnation
 		if h.Status != fsm.HiveOnline {

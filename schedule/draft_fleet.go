@@ -195,6 +195,7 @@ func (d *draft) registerHive(cmd *fsm.RegisterHive) {
 	own := &fsm.Hive{ID: cmd.ID, Desired: fsm.HiveRun}
 	if h, ok := d.hive(cmd.ID); ok {
 		own = d.editHive(h)
+		own.Superseded = fsm.Supersede(h.Boot, h.Superseded)
 	}
 	own.Mode, own.Facts, own.Boot = cmd.Mode, cmd.Facts, cmd.Boot
 	own.Incarnation, own.Status = cmd.Incarnation, fsm.HiveOnline

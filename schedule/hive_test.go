@@ -12,6 +12,8 @@ type agent struct {
 	incarnation uint64
 	acted       uint64
 	up          bool // its beats arrive
+	dropped     bool // its row was dropped since it registered
+	boots       []string
 	workers     map[string]fsm.WorkerState
 	runs        map[string]*agentRun
 	ended       map[string]Finished
@@ -25,6 +27,17 @@ type agentRun struct {
 
 func newAgent(id string) *agent {
 	return &agent{id: id, up: true, workers: map[string]fsm.WorkerState{}, runs: map[string]*agentRun{}, ended: map[string]Finished{}}
+}
+
+// start begins a new life of the agent.
+func (a *agent) start(boot string) {
+	a.boot = boot
+	a.boots = append(a.boots, boot)
+}
+
+// recent tells a start that a hive's row remembers: its own or one of the last before it.
+func (a *agent) recent(boot string) bool {
+	return slices.Contains(a.boots[max(0, len(a.boots)-1-fsm.MaxSuperseded):], boot)
 }
 
 // read acts on the desired state: starts what is listed and missing, ends what is not listed.

@@ -142,6 +142,14 @@ func (m *machine) hold(r Request, a Answer) {
 				m.t.Fatalf("%v: retry after %v", a.Err, a.Err.RetryAfter)
 			}
 		}
+	case r.Register != nil:
+		ag := m.agents[r.Register.ID]
+		if h, ok := m.view.Hive(ag.id); ok && !ag.dropped && h.Boot != ag.boot {
+			m.t.Fatalf("%+v has taken the place of %s", r.Register, ag.boot)
+		}
+	case r.DropHive != nil && a.Err == nil:
+		ag := m.agents[r.DropHive.ID]
+		ag.dropped, ag.boots = true, nil // a row that is gone remembers nothing
 	case r.Cancel != nil && a.Err == nil && a.State == fsm.JobQueued:
 		m.t.Fatalf("%s is queued after its cancel", a.Job)
 	}
@@ -327,21 +335,21 @@ func (m *machine) agentFault(t *rapid.T) {
 }
 
 func (m *machine) register(a *agent) {
+	m.flush()
 	m.boots++
-	a.boot = fmt.Sprintf("boot%d", m.boots)
+	a.start(fmt.Sprintf("boot%d", m.boots))
 	facts := fsm.HiveFacts{URL: "http://" + a.id, Devices: []fsm.Device{{ID: "gpu0", Kind: "cuda", Total: 20}},
 		Models: []fsm.EngineModel{model("m", 8, 2), model("n", 10, 1)}}
 	if a.id == "h2" {
 		facts.Labels = []fsm.Label{{Key: "zone", Value: "a"}}
 	}
-	m.flush()
 	r := Request{Register: &Register{ID: a.id, Boot: a.boot, Mode: "network", Facts: facts}}
 	p := m.plan(r)
 	m.commit(p)
 	if p.Answers[0].Err != nil {
 		m.t.Fatalf("register: %v", p.Answers[0].Err)
 	}
-	a.incarnation, a.acted, a.up = p.Answers[0].Incarnation, 0, true
+	a.incarnation, a.acted, a.up, a.dropped = p.Answers[0].Incarnation, 0, true, false
 	m.old = append(m.old[:min(len(m.old), 32)], r)
 }
 
@@ -386,9 +394,10 @@ func (m *machine) replay(t *rapid.T) {
 		return
 	}
 	r := m.old[rapid.IntRange(0, len(m.old)-1).Draw(t, "old")]
-	if r.Register == nil { // the agent of a late registration is dead: it would never beat
-		m.ask(r)
+	if r.Register != nil && !m.agents[r.Register.ID].recent(r.Register.Boot) {
+		return // its hive no longer remembers it
 	}
+	m.ask(r)
 }
 
 // batchFault loses a batch, applies one twice, or applies one that was planned on a state

@@ -127,6 +127,21 @@ func TestSupersededAgentStops(t *testing.T) {
 	}
 }
 
+// A registration that is refused because of a newer one must not be tried for ever.
+func TestSupersededRegistrationStops(t *testing.T) {
+	r := newRig(t)
+	r.queen.Fail(func(req *http.Request) (int, string) {
+		if req.Method == "POST" && req.URL.Path == "/v2/hives" {
+			return 409, hives.CodeStale
+		}
+		return 0, ""
+	})
+	r.queen.NewEpoch("e2")
+	if err := r.wait(); !errors.Is(err, ErrSuperseded) {
+		t.Fatalf("ended with %v", err)
+	}
+}
+
 func TestOneStaleBeatIsNotTheEnd(t *testing.T) {
 	r := newRig(t)
 	var said atomic.Bool

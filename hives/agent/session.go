@@ -34,8 +34,11 @@ func (s *session) run(ctx context.Context) error {
 	pause := newPace(len(s.queens.urls))
 	for ctx.Err() == nil {
 		reg, sent, err := s.register(ctx, pause)
-		if err != nil {
-			return nil // only ctx ends it
+		switch {
+		case errors.Is(err, ErrSuperseded):
+			return err
+		case err != nil:
+			return nil // only ctx ends it otherwise
 		}
 		s.table.adopt(reg.Epoch, reg.Incarnation)
 		s.up.begin(sent)
@@ -56,8 +59,8 @@ func (s *session) run(ctx context.Context) error {
 	return nil
 }
 
-// register tells one queen after the other of this start until one takes it, and gives when
-// that was sent.
+// register tells one queen after the other of this start until one takes it, or says that a
+// newer start has superseded it, and gives when that was sent.
 func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, time.Time, error) {
 	for {
 		queen, _ := s.queens.current()
@@ -72,6 +75,9 @@ func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, 
 			return reg, sent, ctx.Err()
 		}
 		v := judge(err)
+		if v == overtaken {
+			return reg, sent, fmt.Errorf("%w (%w)", ErrSuperseded, err)
+		}
 		if v == unknownHere {
 			v = refused // what answers 404 here is no queen
 		}
