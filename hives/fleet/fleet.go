@@ -43,12 +43,19 @@ type Fleet struct {
 
 // heard is what the leader remembers of a hive beside the state.
 type heard struct {
-	turn        chan struct{} // holds one token: beats of one hive enter the log in their order
+	turn  chan struct{} // holds one token: beats of one hive enter the log in their order
+	start start         // whose beats seq counts
+	seq   uint64
+	at    fsm.Time
+	wall  time.Time
+	free  map[string]int64
+}
+
+// start names one start of an agent. The incarnation alone does not: a hive that was dropped
+// and added again counts from 1.
+type start struct {
+	boot        string
 	incarnation uint64
-	seq         uint64
-	at          fsm.Time
-	wall        time.Time
-	free        map[string]int64
 }
 
 // How registrations and heartbeats are carried to the leader, whose memory they enter.
@@ -99,7 +106,7 @@ func (f *Fleet) leaderRegister(ctx context.Context, body []byte) ([]byte, error)
 		return nil, err
 	}
 	f.mu.Lock()
-	h := f.remember(r.ID)
+	h := f.remember(r.ID) // before it is planned: no plan may find the new hive silent
 	h.at, h.wall = f.queen.Now(), time.Now()
 	f.mu.Unlock()
 	ans, err := f.queen.Do(ctx, schedule.Request{Register: &schedule.Register{
@@ -167,7 +174,7 @@ func (f *Fleet) leaderBeat(ctx context.Context, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	done, err := f.hear(ctx, c.ID, c.Beat)
+	done, err := f.hear(ctx, c.ID, hive.Boot, c.Beat)
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +226,8 @@ func (f *Fleet) remember(id string) *heard {
 }
 
 // hear notes a beat's telemetry and gives it its turn until done is called, or drops a beat
-// that was overtaken by a later one.
-func (f *Fleet) hear(ctx context.Context, id string, hb *hives.Heartbeat) (done func(), err error) {
+// that was overtaken by a later one of the same start.
+func (f *Fleet) hear(ctx context.Context, id, boot string, hb *hives.Heartbeat) (done func(), err error) {
 	f.mu.Lock()
 	h := f.remember(id)
 	f.mu.Unlock()
@@ -232,11 +239,12 @@ func (f *Fleet) hear(ctx context.Context, id string, hb *hives.Heartbeat) (done 
 	now := f.queen.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if h.incarnation == hb.Incarnation && hb.Seq <= h.seq {
+	of := start{boot, hb.Incarnation}
+	if h.start == of && hb.Seq <= h.seq {
 		<-h.turn
 		return nil, fsm.Errorf(fsm.CodeStale, "beat %d of hive %s was overtaken by %d", hb.Seq, id, h.seq)
 	}
-	h.incarnation, h.seq, h.at, h.wall, h.free = hb.Incarnation, hb.Seq, now, time.Now(), map[string]int64{}
+	h.start, h.seq, h.at, h.wall, h.free = of, hb.Seq, now, time.Now(), map[string]int64{}
 	for _, d := range hb.Devices {
 		if d.FreeBytes != nil {
 			h.free[d.ID] = *d.FreeBytes

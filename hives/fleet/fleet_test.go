@@ -98,15 +98,20 @@ func TestOvertakenBeat(t *testing.T) {
 		return &hives.Heartbeat{Incarnation: inc, Seq: seq, Devices: []hives.Device{{ID: "g", FreeBytes: &free}, {ID: "n"}}}
 	}
 	for _, step := range []struct {
+		boot     string
 		inc, seq uint64
 		stale    bool
-	}{{1, 1, false}, {1, 3, false}, {1, 2, true}, {1, 3, true}, {2, 1, false}, {2, 1, true}, {2, 2, false}} {
-		done, err := f.hear(t.Context(), "h", hb(step.inc, step.seq))
+	}{
+		{"a", 1, 1, false}, {"a", 1, 3, false}, {"a", 1, 2, true}, {"a", 1, 3, true},
+		{"b", 2, 1, false}, {"b", 2, 1, true}, {"b", 2, 2, false},
+		{"c", 1, 1, false}, {"c", 1, 1, true}, // dropped and added again: its new row counts from 1
+	} {
+		done, err := f.hear(t.Context(), "h", step.boot, hb(step.inc, step.seq))
 		if done != nil {
 			done()
 		}
 		if errors.Is(err, &fsm.Error{Code: fsm.CodeStale}) != step.stale {
-			t.Errorf("beat %d.%d: %v", step.inc, step.seq, err)
+			t.Errorf("beat %s/%d.%d: %v", step.boot, step.inc, step.seq, err)
 		}
 	}
 	_, got := f.Heard("h")
