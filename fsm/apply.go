@@ -114,7 +114,7 @@ func (t *turn) do(cmd Command) *Error {
 		return t.dropQueen(c)
 	case *PutKey:
 		return t.setKey(c)
-	case *RegisterHive, *HiveFactsChanged, *SetHiveStatus, *SetHiveDesired, *DropHive:
+	case *RegisterHive, *HiveFactsChanged, *SetHiveStatus, *HiveLeaving, *SetHiveDesired, *DropHive:
 		return t.doHive(cmd)
 	case *Spawn:
 		return t.spawn(c)
@@ -140,6 +140,8 @@ func (t *turn) doHive(cmd Command) *Error {
 		return t.hiveFacts(c)
 	case *SetHiveStatus:
 		return t.setHiveStatus(c)
+	case *HiveLeaving:
+		return t.hiveLeaving(c)
 	case *SetHiveDesired:
 		return t.setHiveDesired(c)
 	case *DropHive:

@@ -40,7 +40,7 @@ func (t *turn) registerHive(c *RegisterHive) *Error {
 		is.Superseded = Supersede(was.Boot, was.Superseded)
 	}
 	is.Boot, is.Incarnation, is.Mode = c.Boot, c.Incarnation, c.Mode
-	is.Status, is.RegisteredWall = HiveOnline, t.wall
+	is.Status, is.Leaving, is.RegisteredWall = HiveOnline, false, t.wall
 	is.Facts, is.factsSum = sorted(c.Facts), Sum{}
 	t.keepHive(was, is)
 	return nil
@@ -73,6 +73,20 @@ func (t *turn) setHiveStatus(c *SetHiveStatus) *Error {
 	}
 	is := *was
 	is.Status = c.Status
+	t.keepHive(was, is)
+	return nil
+}
+
+func (t *turn) hiveLeaving(c *HiveLeaving) *Error {
+	was, err := t.findHive(c.ID)
+	switch {
+	case err != nil:
+		return err
+	case was.Leaving:
+		return nil
+	}
+	is := *was
+	is.Leaving = true
 	t.keepHive(was, is)
 	return nil
 }

@@ -34,6 +34,8 @@ func (t *turn) assign(c *Assign) *Error {
 		return Errorf(CodeConflict, "worker %s has no free slot of its %d", w.ID, w.Slots)
 	case h.Status != HiveOnline:
 		return Errorf(CodeConflict, "hive %s is offline", h.ID)
+	case h.Leaving:
+		return Errorf(CodeConflict, "hive %s is leaving", h.ID)
 	}
 	is := *was
 	is.State, is.Worker, is.Hive, is.Incarnation = JobRunning, w.ID, h.ID, h.Incarnation

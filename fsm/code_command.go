@@ -34,6 +34,7 @@ var kinds = [...]kind{
 	numExpireJob:    of("expire_job", func(c *coder, m *ExpireJob) { c.id("id", &m.ID) }),
 	numExpireKey:    of("expire_key", func(c *coder, m *ExpireKey) { c.name("tenant", &m.Tenant); c.name("key", &m.Key) }),
 	numExpireWorker: of("expire_worker", func(c *coder, m *ExpireWorker) { c.id("id", &m.ID) }),
+	numHiveLeaving:  of("hive_leaving", func(c *coder, m *HiveLeaving) { c.id("id", &m.ID) }),
 }
 
 func of[T any, P interface {

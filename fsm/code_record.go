@@ -94,6 +94,7 @@ func (c *coder) hive(h *Hive) {
 	c.id("mode", &h.Mode)
 	enum(c, "desired", &h.Desired, HiveRun, HiveStop)
 	enum(c, "status", &h.Status, HiveOnline, HiveOffline)
+	c.flag("leaving", &h.Leaving)
 	number(c, "incarnation", &h.Incarnation)
 	c.id("boot", &h.Boot)
 	list(c, "superseded", &h.Superseded, MaxSuperseded, func(boot *string) { c.id("superseded boot", boot) })

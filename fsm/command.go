@@ -33,6 +33,7 @@ const (
 	numExpireJob    Number = 23
 	numExpireKey    Number = 24
 	numExpireWorker Number = 25
+	numHiveLeaving  Number = 26
 )
 
 // Command is a fact that Apply writes into the state. Facts carry what the decision used;
@@ -92,6 +93,10 @@ type SetHiveStatus struct {
 	ID     string
 	Status HiveStatus
 }
+
+// HiveLeaving notes that a hive's agent stops in order: it takes no new work. The next
+// start's registration ends it.
+type HiveLeaving struct{ ID string }
 
 // SetHiveDesired is an operator's wish.
 type SetHiveDesired struct {
@@ -234,3 +239,4 @@ func (*BlockHive) number() Number        { return numBlockHive }
 func (*ExpireJob) number() Number        { return numExpireJob }
 func (*ExpireKey) number() Number        { return numExpireKey }
 func (*ExpireWorker) number() Number     { return numExpireWorker }
+func (*HiveLeaving) number() Number      { return numHiveLeaving }

@@ -63,6 +63,7 @@ type Hive struct {
 	Mode        string // network or local
 	Desired     HiveWish
 	Status      HiveStatus
+	Leaving     bool   // its agent has said that it stops: no new work until the next start registers
 	Incarnation uint64 // counted here: each start of the agent registers and gets the next
 	Boot        string // ULID of that start; a repeat of it is the same incarnation
 	// Superseded are the boots before it, the latest first, at most MaxSuperseded: none of

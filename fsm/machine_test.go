@@ -216,7 +216,7 @@ func (m *machine) check(t *rapid.T) {
 	}
 	for id, n := range m.naive.hives {
 		h, _ := v.Hive(id)
-		if got := (naiveHive{h.Status == HiveOnline, h.Boot, h.Incarnation}); got != *n {
+		if got := (naiveHive{h.Status == HiveOnline, h.Leaving, h.Boot, h.Incarnation}); got != *n {
 			t.Fatalf("hive %s is %v, the model has %v", id, got, *n)
 		}
 	}
@@ -283,7 +283,7 @@ func (m *machine) command(t *rapid.T) Command {
 		return &SetHiveStatus{ID: hive, Status: rapid.SampledFrom([]HiveStatus{HiveOnline, HiveOnline, HiveOffline}).Draw(t, "status")}
 	}
 	return rapid.SampledFrom([]Command{
-		&DropHive{ID: hive}, &ExpireJob{ID: job}, &ExpireWorker{ID: worker}, &ExpireKey{Tenant: "t1", Key: "k1"},
+		&HiveLeaving{ID: hive}, &DropHive{ID: hive}, &ExpireJob{ID: job}, &ExpireWorker{ID: worker}, &ExpireKey{Tenant: "t1", Key: "k1"},
 		&BlockHive{Model: "m1", Hive: hive, Fails: 1, Until: at}, &BlockHive{Model: "m1", Hive: hive},
 	}).Draw(t, "rare")
 }

@@ -35,6 +35,7 @@ type naiveWorker struct {
 
 type naiveHive struct {
 	online      bool
+	leaving     bool
 	boot        string
 	incarnation uint64
 }
@@ -67,6 +68,12 @@ func (n *naive) do(cmd Command, now Time) bool {
 		h := n.hives[c.ID]
 		if h != nil {
 			h.online = c.Status == HiveOnline
+		}
+		return h != nil
+	case *HiveLeaving:
+		h := n.hives[c.ID]
+		if h != nil {
+			h.leaving = true
 		}
 		return h != nil
 	case *DropHive:
@@ -114,7 +121,7 @@ func (n *naive) register(c *RegisterHive) bool {
 	if c.Incarnation != h.incarnation+1 {
 		return false
 	}
-	n.hives[c.ID] = &naiveHive{true, c.Boot, c.Incarnation}
+	n.hives[c.ID] = &naiveHive{true, false, c.Boot, c.Incarnation}
 	return true
 }
 
@@ -285,7 +292,7 @@ func (n *naive) assign(c *Assign) bool {
 	if j == nil || w == nil || j.state != "queued" || j.backoff != 0 || c.Attempt != j.attempt+1 {
 		return false
 	}
-	if w.state != "ready" || n.runs(c.Worker) >= w.slots || n.hives[w.hive] == nil || !n.hives[w.hive].online {
+	if w.state != "ready" || n.runs(c.Worker) >= w.slots || n.hives[w.hive] == nil || !n.hives[w.hive].online || n.hives[w.hive].leaving {
 		return false
 	}
 	j.state, j.worker, j.attempt, j.giveUp = "running", c.Worker, c.Attempt, 0

@@ -43,6 +43,7 @@ func samples() []Command {
 		&RegisterHive{ID: "hive-1", Boot: "01JHIVEBOOT", Incarnation: 3, Mode: "network", Facts: sampleFacts()},
 		&HiveFactsChanged{ID: "hive-1", Facts: sampleFacts()},
 		&SetHiveStatus{ID: "hive-1", Status: HiveOffline},
+		&HiveLeaving{ID: "hive-1"},
 		&SetHiveDesired{ID: "hive-1", Desired: HiveDrain},
 		&DropHive{ID: "hive-1"},
 		&Submit{Job: sampleJob(), IdempotencyTTL: 24 * time.Hour},

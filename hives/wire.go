@@ -94,7 +94,8 @@ type Heartbeat struct {
 	Seq         uint64            `json:"seq"`
 	Epoch       string            `json:"epoch"`
 	Index       uint64            `json:"index"`
-	At          string            `json:"at"` // wall time, for people
+	At          string            `json:"at"`                // wall time, for people
+	Leaving     bool              `json:"leaving,omitempty"` // the agent stops in order: it takes no new work
 	URL         string            `json:"url"`
 	Version     string            `json:"version"`
 	Devices     []Device          `json:"devices"`

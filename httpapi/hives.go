@@ -152,8 +152,11 @@ func (s *Server) hiveOf(v *fsm.View, h *fsm.Hive) hiveJSON {
 		Devices: []hives.Device{}, Labels: map[string]string{}, Engines: []string{}, Models: []string{}, Workers: []string{},
 		Incarnation: h.Incarnation,
 	}
-	if h.Status == fsm.HiveOffline {
+	switch {
+	case h.Status == fsm.HiveOffline:
 		out.Status = "offline"
+	case h.Leaving:
+		out.Status = "leaving"
 	}
 	var free map[string]int64
 	if s.queen.Status().IsLeader {

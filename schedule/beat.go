@@ -23,7 +23,7 @@ func (p *planner) register(a *Answer, r *Register) {
 	facts := sortedFacts(r.Facts)
 	if known && h.Boot == r.Boot {
 		a.Incarnation = h.Incarnation
-		if h.Status != fsm.HiveOnline {
+		if h.Status != fsm.HiveOnline && !h.Leaving {
 			p.setStatus(h, fsm.HiveOnline)
 		}
 		if !sameFacts(h.Facts, facts) {
@@ -111,10 +111,16 @@ func (p *planner) beat(a *Answer, b *Beat) {
 		}
 	}
 	p.hear(h.ID)
-	if h.Status != fsm.HiveOnline {
+	switch {
+	case b.Leaving && !h.Leaving:
+		p.leave(h)
+	case h.Status != fsm.HiveOnline && !h.Leaving:
 		p.setStatus(h, fsm.HiveOnline)
 	}
 	a.Again = !p.beatEnded(b) || !p.beatWorkers(b) || !p.beatRuns(b)
+	if h, _ = p.hive(b.Hive); !a.Again && b.Last() && h.Status == fsm.HiveOnline {
+		p.setStatus(h, fsm.HiveOffline) // nothing more will come
+	}
 }
 
 // beatEnded takes terminal records in; false when it had to stop for lack of room.

@@ -10,8 +10,8 @@ import (
 )
 
 // servable refuses what nothing that is online could ever serve. A hive that is merely
-// busy or out of free memory can serve later; one that is offline, drained, too small,
-// unfit by label or pin, or has failed the model again and again cannot.
+// busy or out of free memory can serve later; one that is offline, leaving, drained, too
+// small, unfit by label or pin, or has failed the model again and again cannot.
 func (p *planner) servable(j *fsm.Job) *fsm.Error {
 	known, fails := false, 0
 	var failure fsm.Failure
@@ -131,7 +131,9 @@ const maxRetryAfter = time.Minute
 func clampRetry(d time.Duration) time.Duration { return min(max(d, time.Second), maxRetryAfter) }
 
 // usable tells a hive that may be given work.
-func usable(h *fsm.Hive) bool { return h.Status == fsm.HiveOnline && h.Desired == fsm.HiveRun }
+func usable(h *fsm.Hive) bool {
+	return h.Status == fsm.HiveOnline && h.Desired == fsm.HiveRun && !h.Leaving
+}
 
 // suits tells whether a hive satisfies a job's pin and labels.
 func suits(h *fsm.Hive, j *fsm.Job) bool {

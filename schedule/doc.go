@@ -9,7 +9,7 @@
 //
 //  1. requests that do not concern jobs born in this gather (finishes, beats, cancels …):
 //     whatever frees slots comes first
-//  2. hives (thorough plans): silence, drains, what is left on hives that are offline
+//  2. hives (thorough plans): silence, drains, hives that leave, what is left on those offline
 //  3. holders whose queen process is gone
 //  4. timers: backoff over, deadlines, jobs nobody holds any more; then drained workers
 //     that have become empty stop

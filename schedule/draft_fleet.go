@@ -198,7 +198,7 @@ func (d *draft) registerHive(cmd *fsm.RegisterHive) {
 		own.Superseded = fsm.Supersede(h.Boot, h.Superseded)
 	}
 	own.Mode, own.Facts, own.Boot = cmd.Mode, cmd.Facts, cmd.Boot
-	own.Incarnation, own.Status = cmd.Incarnation, fsm.HiveOnline
+	own.Incarnation, own.Status, own.Leaving = cmd.Incarnation, fsm.HiveOnline, false
 	d.hives[cmd.ID] = own
 	d.noteFacts(cmd.ID)
 }
@@ -219,6 +219,12 @@ func (d *draft) setFacts(h *fsm.Hive, facts fsm.HiveFacts) {
 func (d *draft) setStatus(h *fsm.Hive, status fsm.HiveStatus) {
 	d.emit(&fsm.SetHiveStatus{ID: h.ID, Status: status})
 	d.editHive(h).Status = status
+}
+
+// leave notes that a hive's agent stops.
+func (d *draft) leave(h *fsm.Hive) {
+	d.emit(&fsm.HiveLeaving{ID: h.ID})
+	d.editHive(h).Leaving = true
 }
 
 func (d *draft) setDesired(h *fsm.Hive, wish fsm.HiveWish) {

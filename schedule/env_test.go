@@ -219,6 +219,8 @@ func say(c fsm.Command) string {
 		return "HiveFactsChanged " + c.ID
 	case *fsm.SetHiveStatus:
 		return fmt.Sprintf("SetHiveStatus %s %s", c.ID, statusWord(c.Status))
+	case *fsm.HiveLeaving:
+		return "HiveLeaving " + c.ID
 	case *fsm.SetHiveDesired:
 		return fmt.Sprintf("SetHiveDesired %s %s", c.ID, wishWord(c.Desired))
 	case *fsm.DropHive:

@@ -186,7 +186,11 @@ func (s *script) row(r fsm.Row) {
 		s.say("  worker %s forgotten", r.ID)
 	case fsm.TableHive:
 		if h, ok := s.view.Hive(r.ID); ok {
-			s.say("  hive %s %s desired=%s incarnation=%d changed=%d", h.ID, statusWord(h.Status), wishWord(h.Desired), h.Incarnation, h.Changed)
+			leaving := ""
+			if h.Leaving {
+				leaving = " leaving"
+			}
+			s.say("  hive %s %s%s desired=%s incarnation=%d changed=%d", h.ID, statusWord(h.Status), leaving, wishWord(h.Desired), h.Incarnation, h.Changed)
 			return
 		}
 		s.say("  hive %s forgotten", r.ID)

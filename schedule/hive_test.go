@@ -12,6 +12,7 @@ type agent struct {
 	incarnation uint64
 	acted       uint64
 	up          bool // its beats arrive
+	leaving     bool // it stops in order
 	dropped     bool // its row was dropped since it registered
 	boots       []string
 	workers     map[string]fsm.WorkerState
@@ -31,7 +32,7 @@ func newAgent(id string) *agent {
 
 // start begins a new life of the agent.
 func (a *agent) start(boot string) {
-	a.boot = boot
+	a.boot, a.leaving = boot, false
 	a.boots = append(a.boots, boot)
 }
 
@@ -118,7 +119,7 @@ func (a *agent) end(job string, attempt uint32, outcome fsm.JobState, code strin
 
 // beat tells everything, in order of id.
 func (a *agent) beat() *Beat {
-	b := &Beat{Hive: a.id, Incarnation: a.incarnation, Acted: a.acted}
+	b := &Beat{Hive: a.id, Incarnation: a.incarnation, Acted: a.acted, Leaving: a.leaving}
 	for _, id := range sortedIDs(a.workers) {
 		b.Workers = append(b.Workers, BeatWorker{ID: id, State: a.workers[id], Error: "out of memory"})
 	}

@@ -51,8 +51,8 @@ func (p *planner) drop(r *DropHive) *fsm.Error {
 	return nil
 }
 
-// watchHives looks at every hive: for silence, for what an operator wishes of it, for what
-// is left on it when it is offline. Each part goes on in the next plan where it was cut.
+// watchHives looks at every hive: for silence, for what an operator wishes of it, for its
+// leaving, for what is left on it when it is offline. Each part goes on in the next plan where it was cut.
 func (p *planner) watchHives() {
 	for _, h := range p.silent() {
 		if !p.room() {
@@ -63,7 +63,7 @@ func (p *planner) watchHives() {
 	for h := range p.current(p.view.Hives()) {
 		if h.Status == fsm.HiveOffline {
 			p.clear(h)
-		} else if h.Desired != fsm.HiveRun {
+		} else if h.Desired != fsm.HiveRun || h.Leaving {
 			p.empty(h)
 		}
 	}
@@ -71,18 +71,21 @@ func (p *planner) watchHives() {
 
 // clear settles what was on a hive that is offline.
 func (p *planner) clear(h *fsm.Hive) {
+	why := fsm.Failure{Code: lostHive, Message: "hive " + h.ID + " is silent"}
+	if h.Leaving {
+		why.Message = "hive " + h.ID + " has stopped"
+	}
 	for j := range p.runsOn(h.ID) {
 		if !p.room() {
 			return
 		}
-		p.lose(j, fsm.Failure{Code: lostHive, Message: "hive " + h.ID + " is silent"})
+		p.lose(j, why)
 	}
 	for w := range p.workersOn(h.ID) {
 		if !p.room() {
 			return
 		}
-		p.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerStopped,
-			Failure: &fsm.Failure{Code: lostHive, Message: "hive " + h.ID + " is silent"}})
+		p.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerStopped, Failure: &why})
 	}
 }
 

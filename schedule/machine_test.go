@@ -315,10 +315,10 @@ func (m *machine) beat(t *rapid.T) {
 	}
 }
 
-// agentFault starts, restarts, crashes or cuts off an agent.
+// agentFault starts, restarts, crashes, cuts off or stops an agent.
 func (m *machine) agentFault(t *rapid.T) {
 	a := m.agents[rapid.SampledFrom(machineHives).Draw(t, "hive")]
-	switch rapid.IntRange(0, 4).Draw(t, "do") {
+	switch rapid.IntRange(0, 5).Draw(t, "do") {
 	case 0, 1:
 		if a.incarnation == 0 {
 			m.register(a)
@@ -331,6 +331,8 @@ func (m *machine) agentFault(t *rapid.T) {
 		a.crash()
 	case 4:
 		a.up = !a.up
+	case 5:
+		a.leaving = true
 	}
 }
 

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"time"
 
 	"queen-rbee/fsm"
@@ -102,10 +103,17 @@ type Beat struct {
 	Hive        string
 	Incarnation uint64
 	Acted       uint64
+	Leaving     bool           // the agent stops in order: it takes no new work
 	Facts       *fsm.HiveFacts // nil when unchanged
 	Workers     []BeatWorker
 	Runs        []BeatRun  // alive
 	Ended       []Finished // terminal records
+}
+
+// Last tells the beat of a hive that leaves and on which nothing is left.
+func (b *Beat) Last() bool {
+	return b.Leaving && len(b.Runs) == 0 &&
+		!slices.ContainsFunc(b.Workers, func(w BeatWorker) bool { return !w.State.Gone() })
 }
 
 // BeatWorker is a hive's word on one worker. State is spawning, loading, ready, failed or stopped.

@@ -14,8 +14,8 @@ const (
 // When at least three hives and more than a third of those online are overdue, they are
 // spared until a majority of the online hives has been heard after the last of them fell
 // overdue: that proves that this leader hears, and the silence is theirs. Each plan judges
-// anew, from what is overdue then. A hive that an operator drains or stops is not spared:
-// he has said what to think of its silence.
+// anew, from what is overdue then. A hive that an operator drains or stops, or that has
+// said it leaves, is not spared: it is known what to think of its silence.
 func (p *planner) silent() []*fsm.Hive {
 	var overdue, given []*fsm.Hive
 	online, lastDue := 0, fsm.Time(0)
@@ -31,7 +31,7 @@ func (p *planner) silent() []*fsm.Hive {
 		switch {
 		case p.now <= due:
 			p.wake(due + 1)
-		case h.Desired != fsm.HiveRun:
+		case h.Desired != fsm.HiveRun || h.Leaving:
 			given = append(given, h)
 		default:
 			overdue = append(overdue, h)

@@ -106,12 +106,13 @@ func labels(text string) (out []fsm.Label) {
 }
 
 // heartbeat: everything on the hive is as desired, but for
-// ready (all workers are), failed=WORKER:words, gone=WORKER, missing=JOB, ended=JOB:outcome[:code],
+// ready, stopped (all workers are), leaving, failed=WORKER:words, gone=WORKER, missing=JOB, ended=JOB:outcome[:code],
 // acted=N, incarnation=N
 func (s *script) heartbeat(l line) *Beat {
 	b := s.beatOf(l.arg(0))
 	b.Acted = uint64(l.num("acted", int64(b.Acted)))
 	b.Incarnation = uint64(l.num("incarnation", int64(b.Incarnation)))
+	b.Leaving = l.has("leaving")
 	fails, said, _ := strings.Cut(l.keys["failed"], ":")
 	workers := b.Workers[:0]
 	for _, w := range b.Workers {
@@ -120,6 +121,8 @@ func (s *script) heartbeat(l line) *Beat {
 			w.State, w.Error = fsm.WorkerFailed, said
 		case w.ID == l.keys["gone"]:
 			continue
+		case l.has("stopped"):
+			w.State = fsm.WorkerStopped
 		case l.has("ready"):
 			w.State = fsm.WorkerReady
 		}

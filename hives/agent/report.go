@@ -14,14 +14,14 @@ func (t *table) report() hives.Heartbeat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	hb := hives.Heartbeat{
-		Incarnation: t.incarnation, Epoch: t.epoch,
+		Incarnation: t.incarnation, Epoch: t.epoch, Leaving: t.closing,
 		Workers: []hives.WorkerReport{}, Runs: []hives.RunReport{}, Ended: []hives.Terminal{}, Models: []hives.ModelReport{},
 	}
 	if t.synced {
 		hb.Index = t.index
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.workers)) {
-		hb.Workers = append(hb.Workers, t.reportWorkerLocked(t.workers[id]))
+		hb.Workers = append(hb.Workers, reportWorker(t.workers[id]))
 	}
 	for _, r := range t.runs {
 		if r.forgotten {
@@ -43,16 +43,11 @@ func (t *table) report() hives.Heartbeat {
 	return hb
 }
 
-func (t *table) reportWorkerLocked(w *worker) hives.WorkerReport {
+func reportWorker(w *worker) hives.WorkerReport {
 	r := w.report()
 	r.Index = w.index
-	switch {
-	case w.stopping && w.over():
+	if w.stopping && w.over() {
 		r.State, r.Error = hives.WorkerStopped, ""
-	case t.closing && r.State == hives.WorkerReady:
-		// The agent stops: runs go on, but no queen is to send more. Of the words a hive has,
-		// this one says so.
-		r.State = hives.WorkerSpawning
 	}
 	return r
 }

@@ -143,7 +143,9 @@ func TestAdminShutdownDrains(t *testing.T) {
 	if status, _ := r.ask("POST", "/v1/admin/shutdown", nil); status != 202 {
 		t.Fatal(status)
 	}
-	r.queen.Await(t, "no queen is to send more", func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerSpawning })
+	r.queen.Await(t, "no queen is to send more", func(hb *hives.Heartbeat) bool {
+		return hb.Leaving && agenttest.State(hb, "w1") == hives.WorkerReady
+	})
 	if _, _, _, err := r.execute("w1", r.bell("j2", "x")); hives.CodeOf(err) != hives.CodeStale {
 		t.Fatalf("doorbell: %v", err)
 	}
@@ -161,6 +163,9 @@ func TestAdminShutdownDrains(t *testing.T) {
 	}
 	if !r.queen.Heard(func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerStopped }) {
 		t.Fatalf("last words: %+v", r.queen.Last().Workers)
+	}
+	if last := r.queen.Last(); !last.Leaving || len(last.Runs) > 0 {
+		t.Fatalf("last words: %+v", last)
 	}
 }
 

@@ -17,7 +17,16 @@ func sameFacts(a, b fsm.HiveFacts) bool {
 
 // changes tells whether a beat says anything the state does not: only then it enters the log.
 func changes(v *fsm.View, hive *fsm.Hive, b *schedule.Beat) bool {
-	return hive.Status != fsm.HiveOnline || workersChange(v, b) || runsChange(v, b)
+	return statusChanges(hive, b) || workersChange(v, b) || runsChange(v, b)
+}
+
+// statusChanges tells whether a beat brings the hive online, begins its leaving or ends it.
+func statusChanges(hive *fsm.Hive, b *schedule.Beat) bool {
+	online := hive.Status == fsm.HiveOnline
+	if hive.Leaving {
+		return online && b.Last()
+	}
+	return b.Leaving || !online
 }
 
 func workersChange(v *fsm.View, b *schedule.Beat) bool {

@@ -121,7 +121,7 @@ func clip(s string, n int) string {
 
 // beat turns the lists of a heartbeat into the request's form.
 func beat(id string, hb *hives.Heartbeat) (schedule.Beat, error) {
-	b := schedule.Beat{Hive: id, Incarnation: hb.Incarnation, Acted: hb.Index}
+	b := schedule.Beat{Hive: id, Incarnation: hb.Incarnation, Acted: hb.Index, Leaving: hb.Leaving}
 	if len(hb.Workers) > maxWorkers || len(hb.Runs)+len(hb.Ended) > maxRuns {
 		return b, fsm.Errorf(fsm.CodeInvalid, "workers: at most %d, runs and ended together at most %d", maxWorkers, maxRuns)
 	}

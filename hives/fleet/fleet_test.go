@@ -8,6 +8,7 @@ import (
 
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
+	"queen-rbee/schedule"
 )
 
 func TestFactsAreSortedAndBounded(t *testing.T) {
@@ -53,7 +54,7 @@ func TestBeatIsChecked(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	b, err := beat("h", &hives.Heartbeat{Index: 7, Ended: []hives.Terminal{{
+	b, err := beat("h", &hives.Heartbeat{Index: 7, Leaving: true, Ended: []hives.Terminal{{
 		JobID: "j", Attempt: 2, Outcome: hives.Failed, Events: 3, TTFTMillis: 12,
 		Error: hives.Errorf("worker_died", "%s", strings.Repeat("x", 2*maxError)), Usage: hives.Usage{PromptTokens: -1, CompletionTokens: 4},
 	}}})
@@ -61,9 +62,34 @@ func TestBeatIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := b.Ended[0]
-	if b.Acted != 7 || e.Outcome != fsm.JobFailed || e.TTFT != 12*time.Millisecond || e.Usage.Prompt != 0 ||
+	if b.Acted != 7 || !b.Leaving || e.Outcome != fsm.JobFailed || e.TTFT != 12*time.Millisecond || e.Usage.Prompt != 0 ||
 		e.Usage.Completion != 4 || len(e.Failure.Message) != maxError {
 		t.Errorf("got %+v", b)
+	}
+}
+
+// TestStatusEntersTheLog: a beat is proposed when it brings its hive online, begins its
+// leaving or ends it, and not again.
+func TestStatusEntersTheLog(t *testing.T) {
+	alive := []schedule.BeatWorker{{ID: "w", State: fsm.WorkerReady}}
+	over := []schedule.BeatWorker{{ID: "w", State: fsm.WorkerStopped}}
+	for name, c := range map[string]struct {
+		hive fsm.Hive
+		beat schedule.Beat
+		want bool
+	}{
+		"as it was":              {fsm.Hive{Status: fsm.HiveOnline}, schedule.Beat{Workers: alive}, false},
+		"heard again":            {fsm.Hive{Status: fsm.HiveOffline}, schedule.Beat{}, true},
+		"begins to leave":        {fsm.Hive{Status: fsm.HiveOnline}, schedule.Beat{Leaving: true, Workers: alive}, true},
+		"still leaves":           {fsm.Hive{Status: fsm.HiveOnline, Leaving: true}, schedule.Beat{Leaving: true, Workers: alive}, false},
+		"runs on while it does":  {fsm.Hive{Status: fsm.HiveOnline, Leaving: true}, schedule.Beat{Leaving: true, Runs: []schedule.BeatRun{{}}}, false},
+		"its last":               {fsm.Hive{Status: fsm.HiveOnline, Leaving: true}, schedule.Beat{Leaving: true, Workers: over}, true},
+		"after its last":         {fsm.Hive{Status: fsm.HiveOffline, Leaving: true}, schedule.Beat{Leaving: true}, false},
+		"from before it, behind": {fsm.Hive{Status: fsm.HiveOffline, Leaving: true}, schedule.Beat{Workers: alive}, false},
+	} {
+		if got := statusChanges(&c.hive, &c.beat); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 
