@@ -38,7 +38,7 @@ func (p *planner) deadline(j *fsm.Job) {
 	switch {
 	case j.State == fsm.JobQueued:
 		p.end(j, fsm.EndJob{State: fsm.JobFailed, Failure: tooLate("while it waited")})
-	case j.Ending == fsm.EndNone:
+	case j.Ending == fsm.EndNone || j.Ending == fsm.EndDrained:
 		p.wishEnd(j, fsm.EndDeadline)
 		p.wake(last)
 	case p.now >= last:

@@ -38,7 +38,7 @@ func (p *planner) cancelJob(a *Answer, c *Cancel) {
 	switch {
 	case j.State == fsm.JobQueued:
 		p.end(j, fsm.EndJob{State: fsm.JobCancelled, Failure: &fsm.Failure{Code: fsm.CodeCancelled, Message: "cancelled on request"}})
-	case j.State == fsm.JobRunning && j.Ending == fsm.EndNone:
+	case j.State == fsm.JobRunning && (j.Ending == fsm.EndNone || j.Ending == fsm.EndDrained):
 		p.wishEnd(j, fsm.EndCancelled)
 	}
 }

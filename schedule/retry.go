@@ -43,7 +43,7 @@ func (p *planner) settle(j *fsm.Job, f *Finished) {
 	case f.Outcome == fsm.JobComplete:
 		p.end(j, end)
 		return
-	case j.Ending != fsm.EndNone:
+	case j.Ending == fsm.EndCancelled || j.Ending == fsm.EndDeadline:
 		end.State, end.Failure = wished(j.Ending)
 		p.end(j, end)
 		return
@@ -62,6 +62,9 @@ func (p *planner) settle(j *fsm.Job, f *Finished) {
 		end.Failure = final(*cause)
 		p.end(j, end)
 		return
+	}
+	if j.Ending == fsm.EndDrained {
+		cause = &fsm.Failure{Code: lostDrained, Message: "its worker or hive was told to stop at once"}
 	}
 	p.retry(j, end, *cause)
 }
@@ -145,22 +148,20 @@ func doubled(first fsm.Time, times uint32, limit fsm.Time) fsm.Time {
 }
 
 // final is the failure a client sees when no further attempt will be made. What the job
-// itself caused keeps its code; everything else is the worker's failure, with its cause.
+// itself caused keeps its code, and so does a drain, which somebody wanted; everything else
+// is the worker's failure, with its cause.
 func final(cause fsm.Failure) *fsm.Failure {
 	switch cause.Code {
-	case fsm.CodeInvalid, fsm.CodeDeadlineExceeded, fsm.CodeCancelled, fsm.CodeTooLarge, fsm.CodeWorkerFailed:
+	case fsm.CodeInvalid, fsm.CodeDeadlineExceeded, fsm.CodeCancelled, fsm.CodeTooLarge, fsm.CodeWorkerFailed, lostDrained:
 		return &cause
 	}
 	return &fsm.Failure{Code: fsm.CodeWorkerFailed, Message: cause.Code + ": " + cause.Message}
 }
 
-// wished is how a job ends that was wished to end and did not complete first.
+// wished is how a job ends that was cancelled or ran out of time, and did not complete first.
 func wished(why fsm.Ending) (fsm.JobState, *fsm.Failure) {
-	switch why {
-	case fsm.EndDeadline:
+	if why == fsm.EndDeadline {
 		return fsm.JobFailed, tooLate("while it ran")
-	case fsm.EndDrained:
-		return fsm.JobFailed, &fsm.Failure{Code: lostDrained, Message: "its worker or hive was told to stop at once"}
 	}
 	return fsm.JobCancelled, &fsm.Failure{Code: fsm.CodeCancelled, Message: "cancelled on request"}
 }
