@@ -94,6 +94,7 @@ func checkJobs(v *View) error {
 		}, func(a, b *Job) int { return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Order, b.Order)) })
 		errs = append(errs, same("queue of "+model, jobIDs(slices.Collect(v.Queue(model))), jobIDs(want)))
 	}
+	errs = append(errs, checkLanes(v))
 	if got := slices.Collect(v.QueuedModels()); len(got) != len(models) || !slices.IsSorted(got) {
 		errs = append(errs, fmt.Errorf("queued models are %v, a scan finds %v", got, models))
 	}
@@ -107,6 +108,40 @@ func checkJobs(v *View) error {
 	want := pick(v.jobs.all(), func(j *Job) bool { return j.State.Ended() },
 		func(a, b *Job) int { return cmp.Or(cmp.Compare(a.Ended, b.Ended), byID(a, b)) })
 	errs = append(errs, same("ended", jobIDs(slices.Collect(v.EndedBefore(1<<62))), jobIDs(want)))
+	return errors.Join(errs...)
+}
+
+// checkLanes finds the queue once more, lane by lane.
+func checkLanes(v *View) error {
+	type lane struct{ model, wants string }
+	lanes := map[lane][]*Job{}
+	heads := map[string][]*Job{}
+	inOrder := func(a, b *Job) int { return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Order, b.Order)) }
+	for j := range v.jobs.all() {
+		if j.State == JobQueued && j.NotBefore == 0 {
+			l := lane{j.Model, fmt.Sprintf("%q %q %q", j.Pin, j.Avoid, j.Labels)}
+			lanes[l] = append(lanes[l], j)
+		}
+	}
+	var errs []error
+	for l, jobs := range lanes {
+		slices.SortFunc(jobs, inOrder)
+		heads[l.model] = append(heads[l.model], jobs[0])
+		var got []string
+		for j, ok := v.Head(l.model, jobs[0].Constraint()); ok; j, ok = v.Behind(j) {
+			got = append(got, j.ID)
+		}
+		errs = append(errs, same(fmt.Sprint("lane ", l), got, jobIDs(jobs)))
+	}
+	n := 0
+	for model, want := range heads {
+		slices.SortFunc(want, inOrder)
+		n += len(want)
+		errs = append(errs, same("heads of "+model, jobIDs(slices.Collect(v.Heads(model))), jobIDs(want)))
+	}
+	if v.heads.len() != n || v.lanes.len() != v.queue.len() {
+		errs = append(errs, fmt.Errorf("%d heads and %d jobs in lanes, a scan finds %d and %d", v.heads.len(), v.lanes.len(), n, v.queue.len()))
+	}
 	return errors.Join(errs...)
 }
 

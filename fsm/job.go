@@ -185,4 +185,6 @@ type Job struct {
 
 	sum     Sum // of the row, kept so that a change need not hash the old row again
 	bodySum Sum // of Body.Data, made once
+
+	lane string // Constraint, while the job has a place in the queue
 }

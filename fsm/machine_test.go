@@ -298,6 +298,11 @@ func (m *machine) submit(t *rapid.T, id string, h Holder, maybe func(Time) Time)
 	if j.Body.Size = uint32(len(j.Body.Data)); len(j.Body.Data) == 0 {
 		j.Body.Data = nil
 	}
+	j.Pin = rapid.SampledFrom([]string{"", "", "h1"}).Draw(t, "pin")
+	j.Labels = rapid.SampledFrom([][]Label{nil, nil, {{"zone", "a"}}}).Draw(t, "labels")
+	if rapid.Bool().Draw(t, "early") {
+		j.Rank -= time.Minute // goes before the head
+	}
 	if !j.Detached {
 		j.Holders = slices.Repeat([]Holder{h}, rapid.IntRange(0, 2).Draw(t, "holders"))
 	}

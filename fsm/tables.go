@@ -21,6 +21,8 @@ type tables struct {
 	jobStates  tree[*Job]    // every job, by state and id
 	jobTenants tree[link]    // every job
 	queue      tree[*Job]    // queued jobs that are ready, by model, rank and order
+	lanes      laneTree      // the same by model, constraint, rank and order
+	heads      tree[*Job]    // the first of each lane, by model, rank and order
 	timers     tree[Timer]   // what is due for jobs not ended
 	workerRuns tree[link]    // running jobs by worker
 	hiveRuns   tree[link]    // running jobs by hive
@@ -36,7 +38,7 @@ type tables struct {
 	expiry       tree[expiring]
 }
 
-// Two indexes hold the jobs themselves instead of keys: there are a million of them, and a
+// Some indexes hold the jobs themselves instead of keys: there are a million of them, and a
 // pointer is a third of a key.
 func lessState(a, b *Job) bool {
 	if a.State != b.State {
@@ -125,6 +127,8 @@ func newTables() tables {
 		jobStates:    newTree(lessState),
 		jobTenants:   newTree(lessLink),
 		queue:        newTree(lessQueue),
+		lanes:        laneTree{newTree(lessLane)},
+		heads:        newTree(lessQueue),
 		timers:       newTree(lessTimer),
 		workerRuns:   newTree(lessLink),
 		hiveRuns:     newTree(lessLink),
@@ -148,6 +152,7 @@ func (t *tables) copy() tables {
 	c.blocks, c.idempotency = t.blocks.copy(), t.idempotency.copy()
 	c.jobStates, c.jobTenants = t.jobStates.copy(), t.jobTenants.copy()
 	c.queue, c.timers = t.queue.copy(), t.timers.copy()
+	c.lanes, c.heads = t.lanes.copy(), t.heads.copy()
 	c.workerRuns, c.hiveRuns, c.running = t.workerRuns.copy(), t.hiveRuns.copy(), t.running.copy()
 	c.holdings, c.ended = t.holdings.copy(), t.ended.copy()
 	c.hiveWorkers, c.modelWorkers, c.gone = t.hiveWorkers.copy(), t.modelWorkers.copy(), t.gone.copy()

@@ -14,7 +14,7 @@ import (
 //	go test ./schedule -run '^$' -bench Plan
 func BenchmarkPlan(b *testing.B) {
 	for _, size := range []struct{ hives, jobs int }{{10, 1_000}, {1_000, 1_000_000}} {
-		w, runs := crowd(b, size.hives, size.jobs)
+		w, runs := crowd(b, size.hives, size.jobs, 0)
 		name := fmt.Sprintf("%d_hives/%d_workers/%d_jobs", size.hives, 10*size.hives, size.jobs)
 		for _, g := range []struct {
 			name string
@@ -38,6 +38,19 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
+// BenchmarkPlanPassedOver plans one finish and one submission while many jobs wait for a hive
+// that is busy: the time should not depend on their number.
+func BenchmarkPlanPassedOver(b *testing.B) {
+	for _, waiting := range []int{1_000, 100_000} {
+		w, runs := crowd(b, 10, 0, waiting)
+		b.Run(fmt.Sprintf("%d_waiting", waiting), func(b *testing.B) {
+			for b.Loop() {
+				Plan(w, gather(runs, 1), time.Minute, 0)
+			}
+		})
+	}
+}
+
 // gather has n finishes and n submissions, spread over the models.
 func gather(runs []*fsm.Job, n int) (reqs []Request) {
 	for i := range n {
@@ -49,8 +62,8 @@ func gather(runs []*fsm.Job, n int) (reqs []Request) {
 }
 
 // crowd is a world of hives with a worker of two slots for each of ten models; every slot is
-// taken and the jobs wait.
-func crowd(b *testing.B, hives, jobs int) (World, []*fsm.Job) {
+// taken and the jobs wait, behind others that are pinned to one hive.
+func crowd(b *testing.B, hives, jobs, pinned int) (World, []*fsm.Job) {
 	s := fsm.New()
 	w := World{Hives: map[string]HiveTelemetry{}, Queens: map[string]Presence{"q1": {Boot: "b1", LastSeen: time.Minute}},
 		LeaderSince: time.Minute, DrainRate: 100, Limits: Defaults()}
@@ -91,6 +104,11 @@ func crowd(b *testing.B, hives, jobs int) (World, []*fsm.Job) {
 			}
 		}
 		apply(cmds...)
+	}
+	for first := n; n < first+pinned; {
+		j := job(n % 10)
+		j.Pin, j.Rank = "h0000", 0
+		apply(&fsm.Submit{Job: j})
 	}
 	for n < jobs {
 		var cmds []fsm.Command

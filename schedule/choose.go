@@ -3,7 +3,6 @@ package schedule
 import (
 	"cmp"
 	"container/heap"
-	"strings"
 
 	"queen-rbee/fsm"
 )
@@ -162,7 +161,7 @@ func (p *planner) leastLoaded(pl *pool, j *fsm.Job) *slot {
 	if free(j) && (j.Avoid == "" || pl.free[0].hive.ID != j.Avoid) {
 		return pl.free[0]
 	}
-	key := constraint(j)
+	key := j.Constraint()
 	if pl.none[key] {
 		return nil
 	}
@@ -211,21 +210,6 @@ func lightest(a, b *slot) *slot {
 
 // free tells a job that any hive may run.
 func free(j *fsm.Job) bool { return j.Pin == "" && len(j.Labels) == 0 }
-
-// constraint names what a job asks of a hive: jobs of one constraint have one fate.
-func constraint(j *fsm.Job) string {
-	var b strings.Builder
-	b.WriteString(j.Pin)
-	b.WriteByte(0)
-	b.WriteString(j.Avoid)
-	for _, l := range j.Labels {
-		b.WriteByte(0)
-		b.WriteString(l.Key)
-		b.WriteByte(0)
-		b.WriteString(l.Value)
-	}
-	return b.String()
-}
 
 // elsewhere tells whether another hive than the avoided one could serve a job: a worker is
 // there or on its way, or one could be spawned now.

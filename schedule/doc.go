@@ -33,9 +33,13 @@
 //
 // A job's Rank is the time of its admission plus BatchOffset for a batch job. Keys never
 // move, so a batch job that has waited BatchOffset longer goes before an interactive one
-// and is never starved. Where the head of a queue cannot use a free slot (labels, pin, a
-// hive to avoid), up to `lookahead` jobs behind it are looked at; more than that many
-// constrained jobs that nothing can serve do hold up those behind them.
+// and is never starved. Where a job cannot use a free slot (labels, pin, a hive to avoid),
+// it is passed over together with all jobs that ask the same, however many, at no cost for
+// each. Up to `lookahead` such constraints are passed over in one model's queue; beyond them
+// only jobs that ask nothing of a hive are looked at, so that those are never held up by
+// others. What is not promised: a constrained job behind that many other constraints, none of
+// which finds a slot, waits for one of them. And while a job that any hive may run waits
+// without a slot, no worker is spawned for those behind it.
 //
 // # Suspicion of oneself
 //

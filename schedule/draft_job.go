@@ -45,39 +45,6 @@ func (d *draft) waitingModels() []string {
 	return models
 }
 
-// waiting yields the ready queued jobs of a model in the order they should be served. The
-// draft may change while it runs.
-func (d *draft) waiting(model string) iter.Seq[*fsm.Job] {
-	fresh := slices.Clone(d.fresh[model])
-	slices.SortStableFunc(fresh, byRank)
-	return func(yield func(*fsm.Job) bool) {
-		for j := range d.view.Queue(model) {
-			for len(fresh) > 0 && byRank(fresh[0], j) < 0 {
-				if !d.yieldReady(fresh[0].ID, yield) {
-					return
-				}
-				fresh = fresh[1:]
-			}
-			if !d.yieldReady(j.ID, yield) {
-				return
-			}
-		}
-		for _, j := range fresh {
-			if !d.yieldReady(j.ID, yield) {
-				return
-			}
-		}
-	}
-}
-
-func (d *draft) yieldReady(id string, yield func(*fsm.Job) bool) bool {
-	j, ok := d.job(id)
-	if !ok || j.State != fsm.JobQueued || j.NotBefore != 0 {
-		return true
-	}
-	return yield(j)
-}
-
 func byRank(a, b *fsm.Job) int {
 	return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Order, b.Order))
 }

@@ -155,20 +155,16 @@ func (m *machine) hold(r Request, a Answer) {
 	}
 }
 
-// eager: no job that any hive may run waits while a slot of its model is free.
+// eager: no job waits while a slot that it may use is free.
 func (m *machine) eager() {
 	for model := range m.view.QueuedModels() {
 		for j := range m.view.Queue(model) {
-			if !free(j) || j.Avoid != "" {
-				continue
-			}
 			for w := range m.view.WorkersOf(model) {
 				h, _ := m.view.Hive(w.Hive)
-				if w.State == fsm.WorkerReady && usable(h) && m.view.Running(w.ID) < w.Slots {
+				if w.State == fsm.WorkerReady && usable(h) && suits(h, j) && h.ID != j.Avoid && m.view.Running(w.ID) < w.Slots {
 					m.t.Fatalf("%s waits, %s has a free slot", j.ID, w.ID)
 				}
 			}
-			break
 		}
 	}
 }

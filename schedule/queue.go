@@ -2,7 +2,8 @@ package schedule
 
 import "queen-rbee/fsm"
 
-// lookahead is how many jobs that find no slot are passed over in one model's queue.
+// lookahead is how many constraints that find no slot are passed over in one model's queue,
+// each with all the jobs that have it.
 const lookahead = 128
 
 // serveQueues gives free slots to waiting jobs, and sees to those that find none: to the
@@ -29,13 +30,14 @@ func (p *planner) assignAll() {
 	}
 }
 
-// serveQueue serves one model's queue from its head.
+// serveQueue serves one model's queue from its head. What finds no slot is passed over with
+// all that asks the same of a hive; past the lookahead only jobs that ask nothing are served.
 func (p *planner) serveQueue(pl *pool, grow bool) {
-	passed := 0
 	if !grow && !p.any(pl) {
 		return
 	}
-	for j := range p.waiting(pl.model) {
+	lanes := p.lanes(pl.model)
+	for j := range lanes.jobs {
 		if !p.room() {
 			return
 		}
@@ -49,10 +51,11 @@ func (p *planner) serveQueue(pl *pool, grow bool) {
 		if grow {
 			p.grow(pl, j)
 		}
-		passed++
-		if passed == lookahead || (free(j) && j.Avoid == "") || (!grow && !p.any(pl)) {
+		if j.Constraint() == "" || (!grow && !p.any(pl)) {
 			return // where a job that any hive may run finds no slot, there is none
 		}
+		lanes.close(j)
+		lanes.narrow = len(lanes.closed) >= lookahead
 	}
 }
 
