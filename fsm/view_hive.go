@@ -52,6 +52,9 @@ func (v *View) Idempotency(tenant, key string) (*Idempotency, bool) {
 	return v.idempotency.get(&Idempotency{Tenant: tenant, Key: key})
 }
 
+// Keyed counts the idempotency keys.
+func (v *View) Keyed() int { return v.idempotency.len() }
+
 // IdempotencyExpired yields keys whose expiry is at or before t, earliest first.
 func (v *View) IdempotencyExpired(t Time) iter.Seq[*Idempotency] {
 	return func(yield func(*Idempotency) bool) {

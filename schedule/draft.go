@@ -35,6 +35,7 @@ type draft struct {
 	fresh   map[string][]*fsm.Job
 	freshOf []string // models in fresh, in order of appearance
 	keys    map[idemKey]*fsm.Idempotency
+	keyed   int   // idempotency keys remembered
 	queued  int   // jobs waiting, as in Counts
 	bytes   int64 // bodies of jobs not ended
 	ended   int   // ended jobs retained
@@ -64,7 +65,7 @@ func newDraft(w World, now fsm.Time) *draft {
 		req:     byPlan,
 		assigns: map[string]*fsm.Assign{},
 		jobs:    map[string]*fsm.Job{}, born: map[string]bool{}, fresh: map[string][]*fsm.Job{},
-		keys:   map[idemKey]*fsm.Idempotency{},
+		keys: map[idemKey]*fsm.Idempotency{}, keyed: w.View.Keyed(),
 		queued: counts.Queued, bytes: counts.QueuedBytes, ended: counts.Ended,
 		workers: map[string]*fsm.Worker{}, touched: map[string][]string{}, busy: map[string]int{},
 		hives: map[string]*fsm.Hive{}, blocks: map[blockKey]*fsm.Block{},

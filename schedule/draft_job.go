@@ -78,6 +78,7 @@ func (d *draft) submit(job fsm.Job) *fsm.Job {
 	cmd := &fsm.Submit{Job: job}
 	if job.IdempotencyKey != "" {
 		cmd.IdempotencyTTL = d.lim.IdempotencyTTL
+		d.keyed++
 		k := idemKey{job.Tenant, job.IdempotencyKey}
 		d.keys[k] = &fsm.Idempotency{Tenant: k.tenant, Key: k.key, Job: job.ID, Hash: job.RequestHash, Expiry: d.now + cmd.IdempotencyTTL}
 	}
@@ -221,4 +222,5 @@ func (d *draft) idempotency(tenant, key string) (*fsm.Idempotency, bool) {
 func (d *draft) forgetKey(tenant, key string) {
 	d.emit(&fsm.ExpireKey{Tenant: tenant, Key: key})
 	d.keys[idemKey{tenant, key}] = nil
+	d.keyed--
 }

@@ -23,30 +23,32 @@ type Limits struct {
 	RetainJobs      int           // beyond this many, ended jobs older than RetainMin go early
 	RetainMin       time.Duration
 	IdempotencyTTL  time.Duration
+	IdempotencyKeys int // beyond this many, keys older than RetainMin go early
 	WorkersPerModel int // 0: one per online hive
 }
 
 // Defaults are the limits of the design pages.
 func Defaults() Limits {
 	return Limits{
-		QueuedJobs:     1_000_000,
-		QueuedBytes:    1 << 30,
-		Decisions:      4096,
-		BatchOffset:    5 * time.Minute,
-		Retries:        2,
-		Attempts:       5,
-		Backoff:        250 * time.Millisecond,
-		BackoffMax:     10 * time.Second,
-		Grace:          10 * time.Second,
-		HolderTimeout:  5 * time.Second,
-		HiveTimeout:    10 * time.Second,
-		DeadlineSlack:  5 * time.Second,
-		BlockFirst:     time.Minute,
-		BlockMax:       16 * time.Minute,
-		FailsInARow:    3,
-		Retain:         time.Hour,
-		RetainJobs:     200_000,
-		RetainMin:      10 * time.Minute,
-		IdempotencyTTL: 24 * time.Hour,
+		QueuedJobs:      1_000_000,
+		QueuedBytes:     1 << 30,
+		Decisions:       4096,
+		BatchOffset:     5 * time.Minute,
+		Retries:         2,
+		Attempts:        5,
+		Backoff:         250 * time.Millisecond,
+		BackoffMax:      10 * time.Second,
+		Grace:           10 * time.Second,
+		HolderTimeout:   5 * time.Second,
+		HiveTimeout:     10 * time.Second,
+		DeadlineSlack:   5 * time.Second,
+		BlockFirst:      time.Minute,
+		BlockMax:        16 * time.Minute,
+		FailsInARow:     3,
+		Retain:          time.Hour,
+		RetainJobs:      200_000,
+		RetainMin:       10 * time.Minute,
+		IdempotencyTTL:  24 * time.Hour,
+		IdempotencyKeys: 1_000_000,
 	}
 }

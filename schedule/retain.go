@@ -14,18 +14,8 @@ func (p *planner) retire() {
 		return p.room()
 	}
 	p.retireJobs(left)
-	for i := range p.view.IdempotencyExpired(forever) {
-		if i.Expiry > p.now {
-			p.wake(i.Expiry)
-			break
-		}
-		if now, ok := p.idempotency(i.Tenant, i.Key); !ok || now.Job != i.Job {
-			continue
-		}
-		if !left() {
-			return
-		}
-		p.forgetKey(i.Tenant, i.Key)
+	if !p.retireKeys(left) {
+		return
 	}
 	for w := range p.view.WorkersGoneBefore(forever) {
 		if due := w.GoneAt + p.lim.RetainMin; due > p.now {
@@ -40,6 +30,29 @@ func (p *planner) retire() {
 		}
 		p.forgetWorker(w)
 	}
+}
+
+// retireKeys forgets idempotency keys, the oldest first: those that have expired, and beyond
+// IdempotencyKeys those older than RetainMin. It tells whether there was room for all.
+func (p *planner) retireKeys(left func() bool) bool {
+	for i := range p.view.IdempotencyExpired(forever) {
+		if now, ok := p.idempotency(i.Tenant, i.Key); !ok || now.Job != i.Job {
+			continue
+		}
+		due := i.Expiry
+		if p.keyed > p.lim.IdempotencyKeys {
+			due = min(due, i.Expiry-p.lim.IdempotencyTTL+p.lim.RetainMin)
+		}
+		if due > p.now {
+			p.wake(due)
+			return true
+		}
+		if !left() {
+			return false
+		}
+		p.forgetKey(i.Tenant, i.Key)
+	}
+	return true
 }
 
 // retireJobs forgets ended jobs, the earliest first: those older than Retain, and beyond

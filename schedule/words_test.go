@@ -20,6 +20,7 @@ func (s *script) scene(l line) bool {
 		s.lim.QueuedJobs = int(l.num("queued", int64(s.lim.QueuedJobs)))
 		s.lim.QueuedBytes = l.num("bytes", s.lim.QueuedBytes)
 		s.lim.Decisions = int(l.num("decisions", int64(s.lim.Decisions)))
+		s.lim.IdempotencyKeys = int(l.num("keys", int64(s.lim.IdempotencyKeys)))
 		s.lim.WorkersPerModel = int(l.num("workers", int64(s.lim.WorkersPerModel)))
 		s.rate = float64(l.num("rate", int64(s.rate)))
 	case "leader": // a new leader: it remembers nothing
