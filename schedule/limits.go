@@ -19,6 +19,7 @@ type Limits struct {
 	BlockFirst      time.Duration // a hive that failed a model is passed over so long; doubles
 	BlockMax        time.Duration
 	FailsInARow     uint32        // on every hive that fits, then waiting jobs end
+	Unservable      time.Duration // a job that no registered hive could run waits so long for one
 	Retain          time.Duration // ended jobs and gone workers, at least
 	RetainJobs      int           // beyond this many, ended jobs older than RetainMin go early
 	RetainMin       time.Duration
@@ -45,6 +46,7 @@ func Defaults() Limits {
 		BlockFirst:      time.Minute,
 		BlockMax:        16 * time.Minute,
 		FailsInARow:     3,
+		Unservable:      10 * time.Minute,
 		Retain:          time.Hour,
 		RetainJobs:      200_000,
 		RetainMin:       10 * time.Minute,

@@ -45,7 +45,7 @@ func (p *planner) serveQueue(pl *pool, grow bool) {
 			p.assignTo(s, j)
 			continue
 		}
-		if grow && p.giveUp(pl, j) {
+		if grow && p.giveUp(j) {
 			continue
 		}
 		if grow {
@@ -60,11 +60,17 @@ func (p *planner) serveQueue(pl *pool, grow bool) {
 }
 
 // giveUp ends a waiting job when every hive that fits has failed its model too often in a
-// row and no worker is left. Hives that are offline but have not failed are a hope.
-func (p *planner) giveUp(pl *pool, j *fsm.Job) bool {
+// row and no worker is left, or when no hive fits at all. Hives that are offline but have not
+// failed are a hope.
+func (p *planner) giveUp(j *fsm.Job) bool {
 	var last *fsm.Block
+	fits := false
 	for h := range p.hivesWith(j.Model) {
-		if h.Desired != fsm.HiveRun || !suits(h, j) || !largeEnough(h, j.Model) {
+		if !suits(h, j) || !largeEnough(h, j.Model) {
+			continue
+		}
+		fits = true
+		if h.Desired != fsm.HiveRun {
 			continue
 		}
 		b, failing := p.failing(j.Model, h.ID)
@@ -75,11 +81,30 @@ func (p *planner) giveUp(pl *pool, j *fsm.Job) bool {
 			last = b
 		}
 	}
+	if !fits {
+		return p.unservable(j)
+	}
 	if last == nil || p.served(j) {
 		return false
 	}
 	p.end(j, fsm.EndJob{State: fsm.JobFailed, Failure: &fsm.Failure{Code: fsm.CodeWorkerFailed,
 		Message: "every hive that fits failed model " + j.Model + " again and again: " + last.Failure.Message}})
+	return true
+}
+
+// unservable ends a job that no registered hive, online or not, could ever run, once it has
+// been so long since its admission that nobody brings one: its hive was dropped, or offers the
+// model no more.
+func (p *planner) unservable(j *fsm.Job) bool {
+	if p.served(j) {
+		return false
+	}
+	if due := j.Submitted + p.lim.Unservable; due > p.now {
+		p.wake(due)
+		return false
+	}
+	p.end(j, fsm.EndJob{State: fsm.JobFailed, Failure: &fsm.Failure{Code: fsm.CodeNoHiveFits,
+		Message: "it waited for " + p.lim.Unservable.String() + " and no hive that is registered " + wants(j)}})
 	return true
 }
 
