@@ -79,18 +79,28 @@ func (s *Server) listHives(w http.ResponseWriter, r *request) error {
 	})
 }
 
+// findHive finds the hive a request names, in the request's view or in a newer one.
+func (s *Server) findHive(r *request) (*fsm.Hive, error) {
+	if h, ok := r.view.Hive(r.vars["id"]); ok {
+		return h, nil
+	}
+	v, err := s.queen.Strong(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	h, ok := v.Hive(r.vars["id"])
+	if !ok {
+		return nil, fsm.Errorf(fsm.CodeNotFound, "there is no hive %.100q", r.vars["id"])
+	}
+	r.view = v
+	return h, nil
+}
+
 // showHive is GET /v2/hives/{id}.
 func (s *Server) showHive(w http.ResponseWriter, r *request) error {
-	h, ok := r.view.Hive(r.vars["id"])
-	if !ok {
-		v, err := s.queen.Strong(r.Context())
-		if err != nil {
-			return err
-		}
-		if h, ok = v.Hive(r.vars["id"]); !ok {
-			return fsm.Errorf(fsm.CodeNotFound, "there is no hive %.100q", r.vars["id"])
-		}
-		r.view = v
+	h, err := s.findHive(r)
+	if err != nil {
+		return err
 	}
 	s.index(w, r.view.Meta().Index)
 	return writeJSON(w, http.StatusOK, s.hiveOf(r.view, h))
@@ -101,7 +111,12 @@ func (s *Server) drainHive(w http.ResponseWriter, r *request) error {
 	return s.wish(w, r, fsm.HiveDrain)
 }
 
-// resumeHive is POST /v2/hives/{id}/resume.
+// stopHive is POST /v2/hives/{id}/stop: a drain that does not wait for its runs.
+func (s *Server) stopHive(w http.ResponseWriter, r *request) error {
+	return s.wish(w, r, fsm.HiveStop)
+}
+
+// resumeHive is POST /v2/hives/{id}/resume, and start, which is the same.
 func (s *Server) resumeHive(w http.ResponseWriter, r *request) error {
 	return s.wish(w, r, fsm.HiveRun)
 }
@@ -111,8 +126,12 @@ func (s *Server) wish(w http.ResponseWriter, r *request, wish fsm.HiveWish) erro
 		map[string]string{"id": r.vars["id"], "desired": hiveWishes[wish]})
 }
 
-// dropHive is DELETE /v2/hives/{id}.
+// dropHive is DELETE /v2/hives/{id}. That there is no such hive is said here: to the leader a
+// drop of what is gone is a request that was sent twice.
 func (s *Server) dropHive(w http.ResponseWriter, r *request) error {
+	if _, err := s.findHive(r); err != nil {
+		return err
+	}
 	return s.do(w, r, schedule.Request{DropHive: &schedule.DropHive{ID: r.vars["id"]}}, map[string]string{"id": r.vars["id"]})
 }
 

@@ -52,6 +52,8 @@ var routes = []route{
 	{"POST", "/v2/hives", ofHive, beatMax, (*Server).registerHive},
 	{"GET", "/v2/hives/{id}", user, 0, (*Server).showHive},
 	{"DELETE", "/v2/hives/{id}", admin, 0, (*Server).dropHive},
+	{"POST", "/v2/hives/{id}/start", admin, small, (*Server).resumeHive},
+	{"POST", "/v2/hives/{id}/stop", admin, small, (*Server).stopHive},
 	{"POST", "/v2/hives/{id}/drain", admin, small, (*Server).drainHive},
 	{"POST", "/v2/hives/{id}/resume", admin, small, (*Server).resumeHive},
 	{"POST", "/v2/hives/{id}/heartbeat", ofHive, beatMax, (*Server).heartbeat},
