@@ -110,7 +110,7 @@ func (p *planner) newJob(s *Submit) (fsm.Job, *fsm.Error) {
 	return job, nil
 }
 
-// Limits of a submission's fields. The HTTP API holds its own first; these defend the state.
+// Limits of the fields of submissions and registrations. The HTTP API holds its own first; these defend the state.
 const (
 	maxID     = 128
 	maxText   = 512
@@ -153,9 +153,16 @@ func checkJob(j *fsm.Job, within time.Duration) *fsm.Error {
 		return invalid("holders: an attached job needs the queen process its client is on")
 	}
 	for _, l := range j.Labels {
-		if l.Key == "" || len(l.Key) > maxText || len(l.Value) > maxText {
-			return invalid("labels: keys must not be empty, keys and values hold at most %d bytes", maxText)
+		if err := checkLabel(l); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func checkLabel(l fsm.Label) *fsm.Error {
+	if l.Key == "" || len(l.Key) > maxText || len(l.Value) > maxText {
+		return fsm.Errorf(fsm.CodeInvalid, "labels: keys must not be empty, keys and values hold at most %d bytes", maxText)
 	}
 	return nil
 }

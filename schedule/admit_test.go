@@ -56,6 +56,17 @@ func TestBadFacts(t *testing.T) {
 		"labels":     func(r *Register) { r.Facts.Labels = make([]fsm.Label, fsm.MaxLabels+1) },
 		"models":     func(r *Register) { r.Facts.Models = make([]fsm.EngineModel, fsm.MaxModels+1) },
 		"models: m":  func(r *Register) { r.Facts.Models = []fsm.EngineModel{model("m", -1, 1)} },
+		"mode":       func(r *Register) { r.Mode = strings.Repeat("x", maxID+1) },
+		"version":    func(r *Register) { r.Facts.Version = strings.Repeat("x", maxText+1) },
+		"labels: keys": func(r *Register) {
+			r.Facts.Labels = []fsm.Label{{Key: "zone", Value: strings.Repeat("x", maxText+1)}}
+		},
+		"devices.kind": func(r *Register) {
+			r.Facts.Devices = []fsm.Device{{ID: "g", Kind: strings.Repeat("x", maxID+1)}}
+		},
+		"models.engine": func(r *Register) {
+			r.Facts.Models = []fsm.EngineModel{{Ref: "m", Engine: strings.Repeat("x", maxID+1)}}
+		},
 		"models.ref": func(r *Register) { r.Facts.Models = []fsm.EngineModel{{}} },
 	} {
 		r := &Register{ID: "h1", Boot: "b", Facts: fsm.HiveFacts{URL: "http://h1"}}

@@ -46,7 +46,7 @@ func checkRegister(r *Register) *fsm.Error {
 	if err := text("boot", r.Boot, maxID, true); err != nil {
 		return err
 	}
-	if err := text("url", r.Facts.URL, maxText, true); err != nil {
+	if err := text("mode", r.Mode, maxID, false); err != nil {
 		return err
 	}
 	return checkFacts(&r.Facts)
@@ -63,8 +63,24 @@ func checkFacts(f *fsm.HiveFacts) *fsm.Error {
 	case len(f.Models) > fsm.MaxModels:
 		return invalid("models: at most %d", fsm.MaxModels)
 	}
+	for _, word := range []struct {
+		name, value string
+		needed      bool
+	}{{"url", f.URL, true}, {"version", f.Version, false}} {
+		if err := text(word.name, word.value, maxText, word.needed); err != nil {
+			return err
+		}
+	}
+	for _, l := range f.Labels {
+		if err := checkLabel(l); err != nil {
+			return err
+		}
+	}
 	for _, d := range f.Devices {
 		if err := text("devices.id", d.ID, maxID, true); err != nil {
+			return err
+		}
+		if err := text("devices.kind", d.Kind, maxID, false); err != nil {
 			return err
 		}
 		if d.Total < 0 {
@@ -73,6 +89,9 @@ func checkFacts(f *fsm.HiveFacts) *fsm.Error {
 	}
 	for _, m := range f.Models {
 		if err := text("models.ref", m.Ref, maxText, true); err != nil {
+			return err
+		}
+		if err := text("models.engine", m.Engine, maxID, true); err != nil {
 			return err
 		}
 		if m.VRAM < 0 || m.Slots < 0 || m.Slots > maxSlots {
