@@ -43,6 +43,7 @@ func (t *turn) registerHive(c *RegisterHive) *Error {
 	is.Status, is.Leaving, is.RegisteredWall = HiveOnline, false, t.wall
 	is.Facts, is.factsSum = sorted(c.Facts), Sum{}
 	t.keepHive(was, is)
+	t.dropBlocks(c.ID, is.Facts.Models)
 	return nil
 }
 
@@ -58,6 +59,7 @@ func (t *turn) hiveFacts(c *HiveFactsChanged) *Error {
 	is := *was
 	is.Facts, is.factsSum = facts, Sum{}
 	t.keepHive(was, is)
+	t.dropBlocks(c.ID, facts.Models)
 	return nil
 }
 
@@ -122,20 +124,34 @@ func (t *turn) dropHive(c *DropHive) *Error {
 	for id := range linked(t.hiveRuns, c.ID) {
 		return Errorf(CodeConflict, "hive %s runs job %s", c.ID, id)
 	}
-	var blocks []*Block // a tree must not change while it is walked
-	for b := range t.blocks.from(&Block{Hive: c.ID}) {
-		if b.Hive != c.ID {
-			break
-		}
-		blocks = append(blocks, b)
-	}
-	for _, b := range blocks {
-		t.putBlock(b, nil)
-		t.mark(TableBlock, b.Hive+"/"+b.Model)
-	}
+	t.dropBlocks(c.ID, nil)
 	t.putHive(was, nil)
 	t.mark(TableHive, c.ID)
 	return nil
+}
+
+// dropBlocks drops a hive's blocks for models that it does not offer, which nothing else
+// would ever end.
+func (t *turn) dropBlocks(hive string, offered []EngineModel) {
+	var over []*Block // a tree must not change while it is walked
+	for b := range t.blocks.from(&Block{Hive: hive}) {
+		if b.Hive != hive {
+			break
+		}
+		if !offers(offered, b.Model) {
+			over = append(over, b)
+		}
+	}
+	for _, b := range over {
+		t.putBlock(b, nil)
+		t.mark(TableBlock, b.Hive+"/"+b.Model)
+	}
+}
+
+// offers looks a model up in the models of a hive, which are in order of ref.
+func offers(models []EngineModel, ref string) bool {
+	_, ok := slices.BinarySearchFunc(models, ref, func(m EngineModel, ref string) int { return cmp.Compare(m.Ref, ref) })
+	return ok
 }
 
 func (t *turn) blockHive(c *BlockHive) *Error {

@@ -28,6 +28,8 @@ func (t *turn) assign(c *Assign) *Error {
 		return err
 	}
 	switch {
+	case w.Model != was.Model:
+		return Errorf(CodeConflict, "job %s asks for model %s, worker %s has %s", c.Job, was.Model, w.ID, w.Model)
 	case w.State != WorkerReady:
 		return Errorf(CodeConflict, "worker %s is %s, not ready", w.ID, w.State)
 	case t.runsOn(w.ID) >= w.Slots:

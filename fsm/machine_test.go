@@ -197,7 +197,7 @@ func (m *machine) check(t *rapid.T) {
 			m.ended[id] = j.State
 			n.worker, n.ending, n.delivered = j.Worker, j.Ending.String(), j.Delivered // kept for show
 		}
-		got := naiveJob{j.State.String(), j.Ending.String(), j.Worker, j.Attempt, j.Delivered,
+		got := naiveJob{j.Model, j.State.String(), j.Ending.String(), j.Worker, j.Attempt, j.Delivered,
 			j.NotBefore, j.AbandonAt, j.Retries, j.Detached, j.Holders, n.ended}
 		if fmt.Sprint(got) != fmt.Sprint(*n) {
 			t.Fatalf("job %s is %v, the model has %v", id, got, *n)
@@ -285,6 +285,7 @@ func (m *machine) command(t *rapid.T) Command {
 	return rapid.SampledFrom([]Command{
 		&HiveLeaving{ID: hive}, &DropHive{ID: hive}, &ExpireJob{ID: job}, &ExpireWorker{ID: worker}, &ExpireKey{Tenant: "t1", Key: "k1"},
 		&BlockHive{Model: "m1", Hive: hive, Fails: 1, Until: at}, &BlockHive{Model: "m1", Hive: hive},
+		&BlockHive{Model: "m2", Hive: hive, Fails: 1, Until: at},
 	}).Draw(t, "rare")
 }
 

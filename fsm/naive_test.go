@@ -17,6 +17,7 @@ type naive struct {
 }
 
 type naiveJob struct {
+	model           string
 	state, ending   string
 	worker          string
 	attempt         uint32
@@ -121,6 +122,11 @@ func (n *naive) register(c *RegisterHive) bool {
 	if c.Incarnation != h.incarnation+1 {
 		return false
 	}
+	for key := range n.blocks {
+		if key[0] == c.ID && !slices.ContainsFunc(c.Facts.Models, func(m EngineModel) bool { return m.Ref == key[1] }) {
+			delete(n.blocks, key)
+		}
+	}
 	n.hives[c.ID] = &naiveHive{true, false, c.Boot, c.Incarnation}
 	return true
 }
@@ -197,7 +203,7 @@ func (n *naive) submit(c *Submit, now Time) bool {
 		}
 		n.idem[at] = naiveKey{c.Job.ID, now + c.IdempotencyTTL}
 	}
-	j := &naiveJob{state: "queued", detached: c.Job.Detached, backoff: c.Job.NotBefore, giveUp: c.Job.AbandonAt}
+	j := &naiveJob{model: c.Job.Model, state: "queued", detached: c.Job.Detached, backoff: c.Job.NotBefore, giveUp: c.Job.AbandonAt}
 	for _, h := range c.Job.Holders {
 		j.hold(h)
 	}
@@ -292,7 +298,7 @@ func (n *naive) assign(c *Assign) bool {
 	if j == nil || w == nil || j.state != "queued" || j.backoff != 0 || c.Attempt != j.attempt+1 {
 		return false
 	}
-	if w.state != "ready" || n.runs(c.Worker) >= w.slots || n.hives[w.hive] == nil || !n.hives[w.hive].online || n.hives[w.hive].leaving {
+	if w.state != "ready" || w.model != j.model || n.runs(c.Worker) >= w.slots || n.hives[w.hive] == nil || !n.hives[w.hive].online || n.hives[w.hive].leaving {
 		return false
 	}
 	j.state, j.worker, j.attempt, j.giveUp = "running", c.Worker, c.Attempt, 0

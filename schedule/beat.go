@@ -253,7 +253,11 @@ const progressStep = 0.1
 
 // blame passes a hive over for a model: for BlockFirst, then twice as long with each
 // failure in a row.
+// A hive that does not offer the model any more needs no block.
 func (p *planner) blame(w *fsm.Worker, why fsm.Failure) {
+	if h, ok := p.hive(w.Hive); !ok || !offers(h, w.Model) {
+		return
+	}
 	next := fsm.Block{Model: w.Model, Hive: w.Hive, Fails: 1, Failure: why}
 	if b, ok := p.block(w.Model, w.Hive); ok {
 		next.Fails = b.Fails + 1
