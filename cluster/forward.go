@@ -179,6 +179,9 @@ func (f *forwarder) handle(ctx context.Context, c wireCall, l *leadership) resul
 	if h == nil {
 		return result{fate: answered, err: fsm.Errorf(fsm.CodeInternal, "the leader has no method %.60q", c.Method)}
 	}
+	if l.ctx.Err() != nil { // it has just ended, and is still called established
+		return result{fate: refused}
+	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit(0))
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()

@@ -170,7 +170,13 @@ func (n *node) remove(ctx context.Context, body []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return nil, l.finish(ctx, schedule.Request{Forget: &schedule.Forget{ID: id}})
+	if err := l.finish(ctx, schedule.Request{Forget: &schedule.Forget{ID: id}}); err != nil || !member {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	_, _ = n.askPeer(ctx, string(s.Address), wireCall{Method: peerLook}) // so that it stops; it finds out later otherwise
+	return nil, nil
 }
 
 // finish proposes what belongs to a change of membership that is made already. It does not
@@ -188,6 +194,9 @@ func (l *leadership) finish(ctx context.Context, r schedule.Request) error {
 func (n *node) unseat(ctx context.Context, s raft.Server) error {
 	if s.Suffrage == raft.Voter {
 		left, answering := n.votersWithout(ctx, s.ID)
+		if ctx.Err() != nil { // nobody was heard out: leadership has ended
+			return errMoved
+		}
 		if need := left/2 + 1; left == 0 || answering < need {
 			return fsm.Errorf(fsm.CodeConflict, "removing %s would leave %d voters of which %d answer, and %d are needed: bring others back, or add one, first", s.ID, left, answering, need)
 		}
@@ -202,9 +211,6 @@ func (n *node) unseat(ctx context.Context, s raft.Server) error {
 		return err
 	}
 	n.log.Info("removed a queen", "id", s.ID)
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	_, _ = n.askPeer(ctx, string(s.Address), wireCall{Method: peerLook}) // so that it stops; it finds out later otherwise
 	return nil
 }
 
