@@ -197,6 +197,17 @@ func (s *streamOf) want(event, id string) frame {
 	return f
 }
 
+// past is the next frame that is not of the given event.
+func (s *streamOf) past(event string) frame {
+	s.t.Helper()
+	for {
+		f, ok := s.next()
+		if !ok || f.event != event {
+			return f
+		}
+	}
+}
+
 func (s *streamOf) wantClosed() {
 	s.t.Helper()
 	if f, ok := s.next(); ok {

@@ -156,8 +156,10 @@ func TestRetryIsTold(t *testing.T) {
 	oai.want("", "1.2")
 	died := hives.Terminal{Outcome: hives.Failed, Events: 3, Error: hives.Errorf(hives.CodeWorkerDied, "killed")}
 	r.end(died, "")
-	s.want("queued", "") // while it waits out the backoff
-	retry := s.want("retry", "")
+	retry := s.past("queued") // told any number of times while it waits out the backoff
+	if retry.event != "retry" || retry.id != "" {
+		t.Fatalf("want retry, got %+v", retry)
+	}
 	if !strings.Contains(retry.data, `"from_i":0`) || !strings.Contains(retry.data, `"attempt":2`) {
 		t.Errorf("retry: %s", retry.data)
 	}
