@@ -18,6 +18,7 @@ type queenJSON struct {
 	HTTPURL      string `json:"http_url"`
 	RaftAddr     string `json:"raft_addr"`
 	Role         string `json:"role"`
+	Votes        bool   `json:"votes"` // a new voter does not before it has caught up
 	Status       string `json:"status"`
 	Leader       bool   `json:"leader"`
 	AppliedIndex uint64 `json:"applied_index"`
@@ -45,7 +46,7 @@ func (s *Server) showCluster(w http.ResponseWriter, r *request) error {
 	applied := s.queen.Applied(r.Context())
 	for _, p := range st.Peers {
 		out.Queens = append(out.Queens, queenJSON{
-			ID: p.ID, HTTPURL: p.HTTP, RaftAddr: p.Raft, Role: roles[p.Role], Version: p.Version,
+			ID: p.ID, HTTPURL: p.HTTP, RaftAddr: p.Raft, Role: roles[p.Role], Votes: p.Voter, Version: p.Version,
 			Status: p.Presence, Leader: p.Leader, AppliedIndex: applied[p.ID],
 		})
 	}
@@ -81,8 +82,9 @@ func (s *Server) clusterToken(w http.ResponseWriter, r *request) error {
 	}
 	token := s.queen.Token()
 	hiveToken := cluster.HiveToken(token)
-	hive := "rbee-hive serve --id NAME --advertise-url http://HOST:7835 --token " + hiveToken
-	queen := "queen-rbee serve --name NAME --advertise-host HOST --data-dir DIR --token " + token
+	hive := "rbee-hive serve --id NAME --data-dir DIR --addr 0.0.0.0:7835 --advertise-url http://HOST:7835 --token " + hiveToken
+	queen := "queen-rbee serve --name NAME --data-dir DIR --advertise-host HOST" +
+		" --http-addr 0.0.0.0:7833 --raft-addr 0.0.0.0:7832 --gossip-addr 0.0.0.0:7831 --token " + token
 	for _, u := range urls {
 		hive += " --queen " + u
 		queen += " --join " + u

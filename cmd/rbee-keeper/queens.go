@@ -47,7 +47,11 @@ func (k *keeper) queenTable(cl client.Cluster) error {
 		if q.Leader || q.ID == cl.Leader {
 			leader = "leader"
 		}
-		rows = append(rows, []string{q.ID, q.Role, q.Status, leader, strconv.FormatUint(q.AppliedIndex, 10), q.HTTPURL, q.Version})
+		role := q.Role
+		if role == "voter" && !q.Votes {
+			role = "voter, catching up"
+		}
+		rows = append(rows, []string{q.ID, role, q.Status, leader, strconv.FormatUint(q.AppliedIndex, 10), q.HTTPURL, q.Version})
 	}
 	return printTable(k.out, []string{"ID", "ROLE", "STATUS", "LEADER", "APPLIED", "URL", "VERSION"}, rows)
 }
@@ -68,7 +72,7 @@ func queensToken(k *keeper) *cobra.Command {
 			if k.output != "table" {
 				return k.print(t)
 			}
-			fmt.Fprintf(k.out, "# another queen:\n%s\n\n# another hive:\n%s\n", t.JoinCommand, t.HiveCommand)
+			fmt.Fprintf(k.out, "# another queen, on the machine that others reach as HOST:\n%s\n\n# another hive:\n%s\n", t.JoinCommand, t.HiveCommand)
 			return nil
 		},
 	}

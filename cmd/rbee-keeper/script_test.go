@@ -93,8 +93,8 @@ func answers(f *clienttest.Fake) {
 	f.Answer["GET /v2/cluster"] = map[string]any{
 		"cluster_id": "01C", "leader": "queen-2", "term": 3, "commit_index": 17, "future": "field",
 		"queens": []any{
-			map[string]any{"id": "queen-1", "http_url": "http://a:7833", "role": "voter", "status": "alive", "applied_index": 17, "version": "v1"},
-			map[string]any{"id": "queen-2", "http_url": "http://b:7833", "role": "voter", "status": "dead", "leader": true, "applied_index": 16},
+			map[string]any{"id": "queen-1", "http_url": "http://a:7833", "role": "voter", "votes": true, "status": "alive", "applied_index": 17, "version": "v1"},
+			map[string]any{"id": "queen-2", "http_url": "http://b:7833", "role": "voter", "votes": true, "status": "dead", "leader": true, "applied_index": 16},
 		},
 	}
 	f.Answer["GET /v2/cluster/token"] = map[string]any{

@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -168,7 +170,15 @@ func (c *Client) Tokens(ctx context.Context) (JoinTokens, error) {
 
 // RemoveQueen takes a queen out of the cluster for good.
 func (c *Client) RemoveQueen(ctx context.Context, id string) error {
-	_, err := c.call(ctx, &request{method: http.MethodDelete, path: "/v2/cluster/queens/" + url.PathEscape(id)}, nil)
+	cl, err := c.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	member := slices.ContainsFunc(cl.Queens, func(q Queen) bool { return q.ID == id })
+	_, err = c.call(ctx, &request{method: http.MethodDelete, path: "/v2/cluster/queens/" + url.PathEscape(id)}, nil)
+	if member && errors.Is(err, &Error{Code: codeNotFound}) {
+		return nil // done by a try whose answer was lost: the queen asked may have been that one
+	}
 	return err
 }
 

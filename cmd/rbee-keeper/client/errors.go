@@ -17,6 +17,7 @@ const (
 	codeNoLeader       = "no_leader"
 	codeUnknownOutcome = "unknown_outcome"
 	codeReplicaBehind  = "replica_behind"
+	codeNotFound       = "not_found"
 )
 
 const maxErrorBody = 64 << 10

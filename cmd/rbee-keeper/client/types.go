@@ -107,6 +107,7 @@ type Queen struct {
 	HTTPURL      string `json:"http_url"`
 	RaftAddr     string `json:"raft_addr"`
 	Role         string `json:"role"`
+	Votes        bool   `json:"votes"`
 	Status       string `json:"status"`
 	Leader       bool   `json:"leader"`
 	AppliedIndex uint64 `json:"applied_index"`

@@ -100,13 +100,13 @@ func play(kind string, args []string) int {
 
 func fakeList(w http.ResponseWriter, root, kind, field string) {
 	files, _ := filepath.Glob(filepath.Join(root, "*", "data", "member.json"))
-	items := []map[string]string{}
+	items := []map[string]any{}
 	for _, file := range files {
 		var m fakeMember
 		data, _ := os.ReadFile(file)
 		if json.Unmarshal(data, &m) == nil && m.Kind == kind {
 			status := map[string]string{"queen-rbee": "alive", "rbee-hive": "online"}[kind]
-			items = append(items, map[string]string{"id": m.Name, "status": status, "role": "voter"})
+			items = append(items, map[string]any{"id": m.Name, "status": status, "role": "voter", "votes": true})
 		}
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{field: items})

@@ -92,8 +92,8 @@ func (c *Cluster) awaitQueens(ctx context.Context) error {
 			switch got, ok := seen[q.Name]; {
 			case !ok:
 				return q, errors.New("it has not joined")
-			case got.Role != "voter" || got.Status != "alive":
-				return q, fmt.Errorf("the cluster sees it as %s and %s", got.Role, got.Status)
+			case !got.Votes || got.Status != "alive":
+				return q, fmt.Errorf("the cluster sees it as %s, votes: %v, %s", got.Role, got.Votes, got.Status)
 			}
 		}
 		return Spec{}, nil

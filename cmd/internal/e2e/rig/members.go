@@ -84,7 +84,7 @@ func (c *Cluster) AwaitMembers(t testing.TB, queens ...*Process) {
 				return fmt.Errorf("it sees %+v", cl.Queens)
 			}
 			for _, m := range cl.Queens {
-				if m.Role != "voter" || m.Status != "alive" {
+				if !m.Votes || m.Status != "alive" {
 					return fmt.Errorf("it sees %+v", m)
 				}
 			}
