@@ -45,6 +45,9 @@ func (s *Server) showCluster(w http.ResponseWriter, r *request) error {
 	}
 	applied := s.queen.Applied(r.Context())
 	for _, p := range st.Peers {
+		if _, answers := applied[p.ID]; answers {
+			p.Presence = cluster.Alive // whatever gossip says: this queen may have just started to listen to it
+		}
 		out.Queens = append(out.Queens, queenJSON{
 			ID: p.ID, HTTPURL: p.HTTP, RaftAddr: p.Raft, Role: roles[p.Role], Votes: p.Voter, Version: p.Version,
 			Status: p.Presence, Leader: p.Leader, AppliedIndex: applied[p.ID],

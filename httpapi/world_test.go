@@ -37,8 +37,10 @@ type soleQueen struct {
 	state    *fsm.State
 	view     *fsm.View
 	began    time.Time
-	down     error // what Do and Strong answer instead, when set
-	unsaid   error // what Do answers to a submission although it has done it, when set
+	peers    []cluster.Peer    // what Status tells of members
+	applied  map[string]uint64 // the members that answer
+	down     error             // what Do and Strong answer instead, when set
+	unsaid   error             // what Do answers to a submission although it has done it, when set
 	watches  map[*soleWatch]bool
 	handlers map[string]func(context.Context, []byte) ([]byte, error)
 	hashes   map[uint64]fsm.Sum
@@ -222,9 +224,9 @@ func (q *soleQueen) HandleLeader(method string, h func(context.Context, []byte) 
 }
 
 func (q *soleQueen) Status() cluster.Status {
-	return cluster.Status{ID: "q1", Leader: "q1", IsLeader: true, Established: true, Ready: true}
+	return cluster.Status{ID: "q1", Leader: "q1", IsLeader: true, Established: true, Ready: true, Peers: q.peers}
 }
-func (q *soleQueen) Applied(context.Context) map[string]uint64 { return nil }
+func (q *soleQueen) Applied(context.Context) map[string]uint64 { return q.applied }
 func (q *soleQueen) HashAt(i uint64) (fsm.Sum, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
