@@ -12,13 +12,15 @@ BINARIES := $(notdir $(patsubst %/main.go,%,$(wildcard cmd/queen-rbee/main.go cm
 # Tests of whole processes starve when too many packages run beside them.
 P       ?= 2
 TIMEOUT ?= 10m
+SEEDS   ?= 1000
+SEED    ?= 1
 FUZZTIME ?= 5s
 
 GOLANGCI_VERSION    := v2.15.0
 STATICCHECK_VERSION := v0.8.2
 TOOLS ?= $(CURDIR)/bin/tools
 
-.PHONY: all build demo test race lint tools fmt fuzz clean $(BINARIES)
+.PHONY: all build demo test sim race lint tools fmt fuzz clean $(BINARIES)
 
 all: build
 
@@ -34,6 +36,10 @@ demo: build
 test:
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 go test -p $(P) -timeout $(TIMEOUT) ./...
+
+# A longer hunt than make test does: make sim SEEDS=100000 SEED=1.
+sim:
+	CGO_ENABLED=0 go test ./schedule/sim -run '^TestSeeds$$' -v -timeout 0 -seeds $(SEEDS) -seed $(SEED)
 
 # Whole processes are tested by make test; RBEE_E2E_RACE=1 builds those with the detector too.
 race:

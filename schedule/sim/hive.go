@@ -1,0 +1,166 @@
+package sim
+
+import (
+	"time"
+
+	"queen-rbee/fsm"
+	"queen-rbee/schedule"
+)
+
+// hive is a GPU machine: what its disk keeps, and the agent that runs on it, if one does.
+type hive struct {
+	w     *World
+	id    string
+	facts fsm.HiveFacts
+	agent *agent
+	logs  map[runKey]*run // run logs; those of an earlier agent have ended
+
+	epoch fsm.Epoch // newest desired answer acted on, as on the disk
+	acted uint64
+}
+
+// runKey names one attempt of one job.
+type runKey struct {
+	job     string
+	attempt uint32
+}
+
+// agent is one start of a hive's daemon, with the promises of hives/agent.
+type agent struct {
+	h    *hive
+	proc *process
+	boot string
+
+	queen       int // which queen both pipes use
+	session     int // pipes of earlier sessions are void
+	incarnation uint64
+	epoch       fsm.Epoch
+	index       uint64 // of the newest answer acted on
+	synced      bool   // this session's first strong answer has come
+	last        *desired
+
+	workers map[string]*worker
+	runs    map[runKey]*run
+	waiting []*poll // readers whose worker is not known yet
+
+	seq      uint64
+	beating  bool
+	sentAt   time.Duration
+	fresh    time.Duration // when the newest answered beat was sent; below 0 for never
+	stale    int           // in a row
+	behind   uint64        // the row was ahead of index at …
+	lagging  time.Duration // … this moment
+	asks     int           // queries so far; the answer of an earlier one is void
+	askedAt  time.Duration // when the newest query was sent
+	askAgain bool          // the next query is a strong one
+}
+
+const (
+	offlineAfter = 10 * time.Second
+	beatEvery    = time.Second
+	beatPatience = 2500 * time.Millisecond
+	minGap       = 50 * time.Millisecond
+	staleLimit   = 3
+	behindFor    = time.Second
+	askPatience  = 40 * time.Second
+)
+
+// start begins an agent: engines that an earlier one left are ended before anything else,
+// and logs that it left open end with its word.
+func (h *hive) start() {
+	if h.agent != nil {
+		return
+	}
+	h.w.boots++
+	boot := h.w.name("a", h.w.boots)
+	a := &agent{h: h, proc: &process{name: h.id + "/" + boot}, boot: boot, epoch: h.epoch, index: h.acted,
+		workers: map[string]*worker{}, runs: map[runKey]*run{}, fresh: -time.Hour}
+	h.agent = a
+	for _, key := range sortedKeys(h.logs) {
+		if l := h.logs[key]; l.terminal == nil {
+			l.terminal = l.record(fsm.JobFailed, &fsm.Failure{Code: "agent_restarted", Message: "the agent was restarted"})
+		}
+	}
+	h.w.logf("%s starts as %s", h.id, a.boot)
+	h.w.on(a.proc, h.w.between(0, 50*time.Millisecond), a.register)
+}
+
+// kill ends the agent; its engines are ended by the next one.
+func (h *hive) kill() {
+	if h.agent == nil {
+		return
+	}
+	h.w.logf("agent of %s is killed", h.id)
+	h.agent.proc.dead = true
+	h.agent = nil
+}
+
+// at is the queen that the pipes use now.
+func (a *agent) at() *queen { return a.h.w.queens[a.queen%len(a.h.w.queens)] }
+
+// fail moves both pipes to the next queen; a query under way is broken off.
+func (a *agent) fail() {
+	a.queen++
+	a.asks++
+	a.h.w.on(a.proc, 100*time.Millisecond, a.ask)
+}
+
+// register tells one queen after the other of this start until one takes it.
+func (a *agent) register() {
+	w, h := a.h.w, a.h
+	a.session++
+	session, q := a.session, a.at()
+	r := schedule.Register{ID: h.id, Boot: a.boot, Mode: "network", Facts: h.facts}
+	over := false
+	w.send(h.id, q.id, q.proc, func() {
+		q.register(r, func(ans schedule.Answer, err *fsm.Error) {
+			w.send(q.id, h.id, a.proc, func() {
+				if over || session != a.session {
+					return
+				}
+				over = true
+				switch {
+				case err != nil && err.Code == fsm.CodeStale:
+					a.superseded()
+				case err != nil:
+					a.queen++
+					w.on(a.proc, 500*time.Millisecond, a.register)
+				default:
+					a.adopt(ans)
+				}
+			})
+		})
+	})
+	w.on(a.proc, 4*time.Second, func() {
+		if !over && session == a.session {
+			a.queen++
+			a.register()
+		}
+	})
+}
+
+// adopt begins a session: nothing is started before its first strong answer.
+func (a *agent) adopt(ans schedule.Answer) {
+	a.h.w.logf("%s runs as incarnation %d", a.h.id, ans.Incarnation)
+	if ans.Epoch != a.epoch {
+		a.index, a.last = 0, nil
+	}
+	a.epoch, a.incarnation, a.synced = ans.Epoch, ans.Incarnation, false
+	a.stale, a.behind, a.askAgain, a.beating = 0, 0, true, false
+	a.ask()
+	a.beat()
+}
+
+// superseded ends an agent that a newer one has replaced; whoever watches over it starts it
+// anew after a while.
+func (a *agent) superseded() {
+	a.h.w.logf("%s (%s) is superseded and exits", a.h.id, a.boot)
+	if a.h.w.cfg.Broken.Boots && a.h.agent == a {
+		a.h.w.violate("the only agent of %s, %s, is told that it is superseded", a.h.id, a.boot)
+	}
+	if a.h.agent == a {
+		a.h.kill()
+		a.h.w.after(5*time.Second, a.h.start)
+	}
+	a.proc.dead = true
+}
