@@ -196,7 +196,9 @@ func (w *World) peace() {
 		w.wish(h)
 	}
 	w.after(lively, w.check.alive)
-	w.after(15*time.Second, w.unload)
+	if !w.cfg.Broken.Hoarding {
+		w.after(15*time.Second, w.unload)
+	}
 	w.after(time.Second, w.settled)
 }
 

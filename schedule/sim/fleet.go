@@ -10,9 +10,10 @@ import (
 
 // heard is what a queen, while it leads, remembers of a hive beside the state.
 type heard struct {
-	boot             string
-	incarnation, seq uint64
-	at               fsm.Time
+	boot        string // the start whose beats seq counts: a hive that was dropped counts its
+	incarnation uint64 // incarnations from one again
+	seq         uint64
+	at          fsm.Time
 }
 
 // telemetry is the leader's memory of all hives, for a plan.
@@ -70,11 +71,7 @@ func (q *queen) atLeader(do func(leader *queen)) {
 func (q *queen) register(r schedule.Register, reply func(schedule.Answer, *fsm.Error)) {
 	home := q.proc
 	q.atLeader(func(l *queen) {
-		m := l.remember(r.ID)
-		m.at = l.now()
-		if m.boot != r.Boot { // a row that was dropped counts from one again
-			m.boot, m.incarnation, m.seq = r.Boot, 0, 0
-		}
+		l.remember(r.ID).at = l.now()
 		l.do(schedule.Request{Register: &r}, 2*time.Second, func(a schedule.Answer, err *fsm.Error) {
 			l.w.send(l.id, q.id, home, func() { reply(a, err) })
 		})
@@ -102,11 +99,11 @@ func (q *queen) beat(b schedule.Beat, seq uint64, reply func(beatAnswer)) {
 			return
 		}
 		m := l.remember(b.Hive)
-		if m.incarnation == b.Incarnation && seq <= m.seq {
+		if m.boot == h.Boot && m.incarnation == b.Incarnation && seq <= m.seq {
 			back(beatAnswer{err: fsm.Errorf(fsm.CodeStale, "beat %d of %s was overtaken by %d", seq, b.Hive, m.seq)})
 			return
 		}
-		m.incarnation, m.seq, m.at = b.Incarnation, seq, l.now()
+		m.boot, m.incarnation, m.seq, m.at = h.Boot, b.Incarnation, seq, l.now()
 		l.enter(b, back)
 	})
 }

@@ -40,6 +40,8 @@ func configOf(seed uint64) Config {
 		c.Faults.Hives, c.Faults.Workers = false, false
 	case 10, 11:
 		c.Length = 2 * defaultLength
+	case 12, 13:
+		c.Crowd = 50
 	}
 	return c
 }

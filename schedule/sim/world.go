@@ -34,6 +34,7 @@ type Config struct {
 	Faults Faults
 	Length time.Duration // of the time of faults; 0 for the default
 	Live   bool          // then the faults stop, and everything accepted must end
+	Crowd  int           // clients who come all at once, beside the others
 	Trace  bool
 
 	Plan   PlanFunc                                       // nil for schedule.Plan
@@ -50,6 +51,7 @@ type Broken struct {
 	Hasty     bool // queens call refused what an earlier try of theirs may have brought about
 	Eager     bool // queens show an end before it is committed
 	Mixing    bool // queens go on with another attempt where the last one broke off
+	Hoarding  bool // nobody unloads idle workers
 	Boots     bool // late registrations are held against the plan: see TestFound
 }
 
@@ -167,6 +169,13 @@ func newWorld(cfg Config) *World {
 	}
 	for range 4 + w.below(30) {
 		w.after(w.between(800*time.Millisecond, cfg.Length), w.newClient)
+	}
+	if cfg.Crowd > 0 {
+		w.after(w.between(2*time.Second, cfg.Length), func() {
+			for range cfg.Crowd {
+				w.after(w.between(0, 300*time.Millisecond), w.newClient)
+			}
+		})
 	}
 	w.after(500*time.Millisecond, w.mischief)
 	w.after(cfg.Length, w.peace)
