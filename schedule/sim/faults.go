@@ -66,7 +66,7 @@ func (q *queen) rise() {
 }
 
 func (w *World) harmHive(h *hive) {
-	switch w.below(4) {
+	switch w.below(5) {
 	case 0, 1:
 		h.kill()
 		w.after(w.between(20*time.Millisecond, 15*time.Second), h.start)
@@ -76,6 +76,8 @@ func (w *World) harmHive(h *hive) {
 		}
 	case 3: // unplugged
 		w.isolate(h.id, w.between(200*time.Millisecond, 20*time.Second))
+	case 4:
+		h.change()
 	}
 }
 
@@ -191,6 +193,7 @@ func (w *World) peace() {
 		w.proceed(q.proc)
 	}
 	for _, h := range w.hives {
+		h.facts = h.whole()
 		h.start()
 		w.proceed(h.agent.proc)
 		w.wish(h)

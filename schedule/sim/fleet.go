@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"reflect"
 	"time"
 
 	"queen-rbee/fsm"
@@ -85,7 +86,7 @@ type beatAnswer struct {
 }
 
 // beat takes a heartbeat in, at any queen.
-func (q *queen) beat(b schedule.Beat, seq uint64, reply func(beatAnswer)) {
+func (q *queen) beat(b schedule.Beat, facts fsm.HiveFacts, seq uint64, reply func(beatAnswer)) {
 	home := q.proc
 	q.atLeader(func(l *queen) {
 		back := func(a beatAnswer) { l.w.send(l.id, q.id, home, func() { reply(a) }) }
@@ -104,6 +105,9 @@ func (q *queen) beat(b schedule.Beat, seq uint64, reply func(beatAnswer)) {
 			return
 		}
 		m.boot, m.incarnation, m.seq, m.at = h.Boot, b.Incarnation, seq, l.now()
+		if !reflect.DeepEqual(h.Facts, facts) {
+			b.Facts = &facts
+		}
 		l.enter(b, back)
 	})
 }
@@ -111,7 +115,7 @@ func (q *queen) beat(b schedule.Beat, seq uint64, reply func(beatAnswer)) {
 // enter proposes a beat for as long as it says what the state does not.
 func (q *queen) enter(b schedule.Beat, back func(beatAnswer)) {
 	h, ok := q.view.Hive(b.Hive)
-	if !ok || !news(q.view, h, &b) {
+	if !ok || b.Facts == nil && !news(q.view, h, &b) {
 		a := beatAnswer{}
 		if ok {
 			a.index = h.Changed
@@ -124,6 +128,7 @@ func (q *queen) enter(b schedule.Beat, back func(beatAnswer)) {
 		case err != nil:
 			back(beatAnswer{err: err})
 		case a.Again:
+			b.Facts = nil
 			q.enter(b, back)
 		default:
 			index := uint64(0)

@@ -19,6 +19,37 @@ type hive struct {
 	acted uint64
 }
 
+// whole is what the machine offers when nothing is wrong with it.
+func (h *hive) whole() fsm.HiveFacts {
+	f := fsm.HiveFacts{
+		URL:     "http://" + h.id,
+		Devices: []fsm.Device{{ID: "gpu0", Kind: "cuda", Total: 20}},
+		Models:  []fsm.EngineModel{{Engine: "e", Ref: "m", VRAM: 8, Slots: 2}, {Engine: "e", Ref: "n", VRAM: 10, Slots: 1}},
+	}
+	if h.id == "h1" {
+		f.Labels = []fsm.Label{{Key: "zone", Value: "a"}}
+	}
+	return f
+}
+
+// change is another configuration, or a device that is gone.
+func (h *hive) change() {
+	h.facts = h.whole()
+	switch h.w.below(5) {
+	case 0:
+	case 1:
+		h.facts.Models = h.facts.Models[:1]
+	case 2:
+		h.facts.Labels = nil
+	case 3:
+		h.facts.Devices = nil
+	case 4:
+		h.facts.Models[0].Slots = 1
+	}
+	h.w.logf("%s offers something else: %d models, %d devices", h.id, len(h.facts.Models), len(h.facts.Devices))
+	h.w.meet("a hive offers something else")
+}
+
 // runKey names one attempt of one job.
 type runKey struct {
 	job     string

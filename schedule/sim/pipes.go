@@ -28,10 +28,10 @@ func (a *agent) beat() {
 	a.seq++
 	a.sentAt = w.now
 	seq, session, sent := a.seq, a.session, w.now
-	b := a.report()
+	b, facts := a.report(), a.h.facts
 	over := false
 	w.send(a.h.id, q.id, q.proc, func() {
-		q.beat(b, seq, func(ans beatAnswer) {
+		q.beat(b, facts, seq, func(ans beatAnswer) {
 			w.send(q.id, a.h.id, a.proc, func() {
 				if !over && session == a.session {
 					over = true

@@ -195,14 +195,8 @@ func (w *World) drawLimits() schedule.Limits {
 }
 
 func (w *World) addHive(i int) {
-	h := &hive{w: w, id: "h" + strconv.Itoa(i+1), logs: map[runKey]*run{}, facts: fsm.HiveFacts{
-		Devices: []fsm.Device{{ID: "gpu0", Kind: "cuda", Total: 20}},
-		Models:  []fsm.EngineModel{{Engine: "e", Ref: "m", VRAM: 8, Slots: 2}, {Engine: "e", Ref: "n", VRAM: 10, Slots: 1}},
-	}}
-	h.facts.URL = "http://" + h.id
-	if i == 0 {
-		h.facts.Labels = []fsm.Label{{Key: "zone", Value: "a"}}
-	}
+	h := &hive{w: w, id: w.name("h", i+1), logs: map[runKey]*run{}}
+	h.facts = h.whole()
 	w.hives = append(w.hives, h)
 	w.after(w.between(0, 700*time.Millisecond), h.start)
 }
