@@ -13,12 +13,12 @@ func (w *World) mischief() {
 		return
 	}
 	w.after(w.between(50*time.Millisecond, 2*time.Second), w.mischief)
-	switch w.below(6) {
+	switch w.below(8) {
 	case 1:
 		if w.faults.Queens {
 			w.harmQueen(w.queens[w.below(len(w.queens))])
 		}
-	case 2:
+	case 2, 7:
 		if w.faults.Hives {
 			w.harmHive(w.hives[w.below(len(w.hives))])
 		}
@@ -34,7 +34,37 @@ func (w *World) mischief() {
 		if w.faults.Operator {
 			w.operate(w.hives[w.below(len(w.hives))])
 		}
+	case 6:
+		if w.faults.Net {
+			w.repeat()
+			w.ringAgain()
+		}
 	}
+}
+
+// ringAgain brings a doorbell to its hive once more, late by anything.
+func (w *World) ringAgain() {
+	if len(w.bells) == 0 {
+		return
+	}
+	p := w.bells[len(w.bells)-1-w.below(min(len(w.bells), 48))]
+	if a := p.hive.agent; a != nil && w.reaches(p.reader.q.id, p.hive.id) {
+		w.logf("an old doorbell of %s/%d arrives again at %s", p.rec.ID, p.rec.Attempt, p.hive.id)
+		again := *p
+		w.on(a.proc, time.Millisecond, func() { a.serve(&again) })
+	}
+}
+
+// repeat brings what was asked before to the leader once more.
+func (w *World) repeat() {
+	q := w.queens[w.below(len(w.queens))]
+	if len(w.old) == 0 || !q.proc.runs() {
+		return
+	}
+	r := w.old[len(w.old)-1-w.below(min(len(w.old), 24))]
+	w.logf("an old request arrives again at %s: %s", q.id, words(r))
+	w.meet("an old request arrives again")
+	q.do(r, 5*time.Second, func(schedule.Answer, *fsm.Error) {})
 }
 
 func (w *World) harmQueen(q *queen) {

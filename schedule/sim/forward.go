@@ -35,6 +35,9 @@ const (
 // committed answer, its error, no_leader (certainly not accepted) or unknown_outcome.
 func (q *queen) do(req schedule.Request, most time.Duration, done func(schedule.Answer, *fsm.Error)) {
 	c := &call{q: q, req: req, start: q.w.now, most: most, done: done, pause: leastPause}
+	if req.Finished != nil || req.Started != nil || req.Release != nil {
+		q.w.old = append(q.w.old, req)
+	}
 	c.attempt()
 	q.w.on(q.proc, c.pause, c.poll)
 }

@@ -142,6 +142,7 @@ func (r *reader) poll(job *fsm.Job) {
 	r.asking = job.Attempt
 	p := &poll{reader: r, home: r.q.proc, number: r.asked, hive: h, rec: job, epoch: r.q.view.Meta().Epoch, at: r.q.now(),
 		from: r.has.n, body: !job.State.Ended(), client: !job.Detached}
+	w.bells = append(w.bells, p)
 	if h.agent != nil {
 		a := h.agent
 		w.send(r.q.id, h.id, a.proc, func() { a.serve(p) })

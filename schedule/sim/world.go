@@ -104,6 +104,8 @@ type World struct {
 	clients []*client
 	cut     map[link]bool
 
+	old                        []schedule.Request // that were made, and may arrive again
+	bells                      []*poll
 	boots, jobs, texts, wishes int
 
 	check  *checker
