@@ -20,8 +20,12 @@
 //   - client.go, watching.go, reader.go, holds.go, poll.go: who submits, reads, cancels,
 //     leaves, asks again with his key, reconnects
 //
-// faults.go does the harm. A run is in safety (any trouble, to the end) or in liveness (the
-// trouble stops, and everything that was accepted must end within four minutes of its time).
+// faults.go does the harm, and brings old requests and doorbells again. A run is in safety
+// (any trouble, to the end) or in liveness (the trouble stops, and everything that was
+// accepted must end within four minutes of its time).
+//
+// Not modelled: an agent that stops in order, two machines with one id, queens that join and
+// leave, a change of epoch, what goes on inside HTTP.
 //
 // # What is checked, after every step
 //
