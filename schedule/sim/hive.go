@@ -179,7 +179,7 @@ func (a *agent) adopt(ans schedule.Answer) {
 	a.epoch, a.incarnation, a.synced = ans.Epoch, ans.Incarnation, false
 	a.stale, a.behind, a.askAgain, a.beating = 0, 0, true, false
 	a.ask()
-	a.beat()
+	a.kick()
 }
 
 // superseded ends an agent that a newer one has replaced; whoever watches over it starts it
