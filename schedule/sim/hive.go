@@ -78,6 +78,9 @@ type agent struct {
 	beating  bool
 	sentAt   time.Duration
 	fresh    time.Duration // when the newest answered beat was sent; below 0 for never
+	begun    time.Duration // when the session began
+	silences int           // so long that runs may have ended elsewhere
+	settled  int           // the newest silence after which a strong answer was acted on
 	stale    int           // in a row
 	behind   uint64        // the row was ahead of index at …
 	lagging  time.Duration // … this moment
@@ -177,7 +180,7 @@ func (a *agent) adopt(ans schedule.Answer) {
 		a.index, a.last = 0, nil
 	}
 	a.epoch, a.incarnation, a.synced = ans.Epoch, ans.Incarnation, false
-	a.stale, a.behind, a.askAgain, a.beating = 0, 0, true, false
+	a.stale, a.behind, a.askAgain, a.beating, a.begun = 0, 0, true, false, a.h.w.now
 	a.ask()
 	a.kick()
 }

@@ -78,6 +78,7 @@ func (a *agent) answered(ans beatAnswer, sent time.Duration, b *schedule.Beat) {
 		}
 		return
 	}
+	broken := w.now-max(a.fresh, a.begun) >= offlineAfter/2
 	a.stale, a.fresh = 0, sent
 	for _, said := range b.Workers {
 		if x := a.workers[said.ID]; x != nil && said.State == fsm.WorkerStopped && x.stopping && x.gone {
@@ -85,6 +86,12 @@ func (a *agent) answered(ans beatAnswer, sent time.Duration, b *schedule.Beat) {
 		}
 	}
 	a.sweep()
+	if broken { // any queen may wake with an old doorbell: what is desired is read first
+		w.meet("a hive is heard again after a silence")
+		a.silences++
+		a.askAgain = true
+		a.ask()
+	}
 	a.lag(ans.index)
 	w.on(a.proc, beatEvery, next)
 }
@@ -141,12 +148,16 @@ func (a *agent) ask() {
 	if !a.synced {
 		index, strong = 0, true
 	}
+	settles := 0
+	if strong {
+		settles = a.silences
+	}
 	w.send(a.h.id, q.id, q.proc, func() {
 		q.desire(a.h.id, index, strong, func(d *desired, err *fsm.Error) {
 			w.send(q.id, a.h.id, a.proc, func() {
 				switch {
 				case valid():
-					a.told(d, err, strong)
+					a.told(d, err, strong, settles)
 				case session == a.session && d != nil && d.index <= a.index:
 					a.apply(d) // late or a second time: it changes nothing
 				}
@@ -166,7 +177,7 @@ func (a *agent) ask() {
 
 // told acts on an answer. One that may have lain in its socket while the agent was stopped or
 // unheard is asked for anew: meanwhile the leader may have given the hive up.
-func (a *agent) told(d *desired, err *fsm.Error, strong bool) {
+func (a *agent) told(d *desired, err *fsm.Error, strong bool, settles int) {
 	now := a.h.w.now
 	switch {
 	case err != nil && err.Code == fsm.CodeNotFound:
@@ -183,7 +194,8 @@ func (a *agent) told(d *desired, err *fsm.Error, strong bool) {
 		a.ask()
 		return
 	}
-	a.askAgain = false
+	a.askAgain = a.silences > settles && a.settled < a.silences
+	a.settled = max(a.settled, settles)
 	wait := 100 * time.Millisecond
 	if a.apply(d) {
 		wait = 0

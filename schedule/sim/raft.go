@@ -155,6 +155,9 @@ func (r *raft) propose(by *reign, data []byte, done func(fsm.Outcome, fate)) {
 	q.planned = data
 	if !r.leads(q) || r.term != by.term {
 		f := pick(r.w.choices, refused, unknown)
+		if f == refused {
+			q.planned = nil // raft has said no to it for good
+		}
 		r.w.on(q.proc, time.Millisecond, func() { done(fsm.Outcome{}, f) })
 		return
 	}
