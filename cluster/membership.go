@@ -202,7 +202,8 @@ func (n *node) unseat(ctx context.Context, s raft.Server) error {
 		}
 	}
 	if string(s.ID) == n.cfg.Name {
-		if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		err := handedOn(n.raft.LeadershipTransfer().Error())
+		if err != nil && !errors.Is(err, errMoved) {
 			return fsm.Errorf(fsm.CodeConflict, "%s leads and nobody could take over: %v", s.ID, err)
 		}
 		return errMoved // the next leader removes us
@@ -250,14 +251,19 @@ func (n *node) transfer(_ context.Context, body []byte) ([]byte, error) {
 	case to != "":
 		f = func() raft.Future { return n.raft.LeadershipTransferToServer(s.ID, s.Address) }
 	}
-	switch err := f().Error(); {
-	case err == nil:
-		return nil, nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return nil, errMoved
-	default:
+	err := handedOn(f().Error())
+	if err != nil && !errors.Is(err, errMoved) {
 		return nil, fsm.Errorf(fsm.CodeConflict, "leadership was not handed on: %v", err)
 	}
+	return nil, err
+}
+
+// handedOn is errMoved where a transfer failed since leadership was going, or gone, already.
+func handedOn(err error) error {
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		return errMoved
+	}
+	return err
 }
 
 // index tells the batch index that a strong read must see: all this leader ever acknowledged
