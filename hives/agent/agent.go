@@ -129,10 +129,10 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	t := newTable(store, log.Named("table"))
 	t.restore(saved.Epoch, saved.Index)
 	h.table = t
-	down := &pipeDown{queens: queens, call: h.call, table: t, logger: log.Named("down")}
+	down := &pipeDown{queens: queens, call: h.call, table: t, limit: a.cfg.OfflineAfter / 2, logger: log.Named("down")}
 	h.up = &pipeUp{queens: queens, call: h.call, table: t, strong: down.askLeader, logger: log.Named("up"),
 		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h.devices), limit: a.cfg.OfflineAfter / 2}
-	t.kick, t.fresh = h.up.kick, h.up.fresh
+	t.kick, t.fresh, down.broken = h.up.kick, h.up.fresh, h.up.broken
 	t.parts = a.parts(h, queens)
 	h.session = &session{queens: queens, call: h.call, table: t, down: down, up: h.up,
 		about: a.about(h.devices), logger: log.Named("session")}

@@ -14,6 +14,8 @@ type pipeDown struct {
 	queens *queens
 	call   *caller
 	table  *table
+	broken func() bool   // no beat has been answered for limit
+	limit  time.Duration // silence after which what is desired may be another
 	logger hclog.Logger
 
 	mu        sync.Mutex
@@ -87,6 +89,20 @@ func (p *pipeDown) run(ctx context.Context, epoch string) error {
 	}
 }
 
+// query is one under way.
+type query struct {
+	strong   bool
+	at       time.Time
+	silences uint64 // of the hive when it was asked
+}
+
+// old tells that an answer may be of before a silence in which the cluster has given the
+// hive's runs to others: it may have lain in the socket of an agent that was stopped. Only
+// what was asked of the leader lately is believed then.
+func (p *pipeDown) old(q query) bool {
+	return p.table.silent() != q.silences || p.broken() && (!q.strong || time.Since(q.at) >= p.limit)
+}
+
 // once asks one question and acts on its answer; false when the answer says nothing new.
 func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, error) {
 	queen, here := p.queens.current()
@@ -94,10 +110,8 @@ func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, er
 	defer cancel()
 	defer context.AfterFunc(here, cancel)()
 	wish, strong := p.begin(cancel)
-	index, settles := uint64(0), uint64(0)
-	if strong {
-		settles = p.table.silent()
-	}
+	q := query{strong: strong, at: time.Now(), silences: p.table.silent()}
+	index := uint64(0)
 	if !first && !strong { // a strong answer is wanted now, not when there is news
 		index = p.table.acted()
 	}
@@ -116,6 +130,15 @@ func (p *pipeDown) once(ctx context.Context, epoch string, first bool) (bool, er
 		p.logger.Warn("answer of another epoch ignored", "queen", queen, "epoch", d.Epoch)
 		p.queens.fail(queen)
 		return false, nil
+	}
+	if p.old(q) {
+		p.logger.Warn("answer from before a silence ignored, the leader is asked", "queen", queen, "index", d.Index)
+		p.askLeader()
+		return false, nil
+	}
+	settles := uint64(0)
+	if strong {
+		settles = q.silences
 	}
 	news := p.table.apply(d, settles)
 	if strong && d.Index >= p.table.acted() { // else it was ignored: ask again

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,7 +49,9 @@ func TestTheLeaderIsAskedUntilItAnswers(t *testing.T) {
 				return nil, r.Context().Err()
 			}
 		})
-		down := &pipeDown{queens: newQueens([]string{"http://one", "http://two"}), call: c, table: tab, logger: hclog.NewNullLogger()}
+		var cut atomic.Bool
+		down := &pipeDown{queens: newQueens([]string{"http://one", "http://two"}), call: c, table: tab,
+			broken: cut.Load, limit: time.Minute, logger: hclog.NewNullLogger()}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { _ = down.run(ctx, "e"); close(done) }()
@@ -74,7 +77,22 @@ func TestTheLeaderIsAskedUntilItAnswers(t *testing.T) {
 		answer(q, "e", 5)
 		answer(next("for the wish made meanwhile", true), "e", 4)
 		answer(next("after an answer that is too old", true), "e", 6)
-		next("when all is known again", false)
+		blocked = next("when all is known again", false)
+		cut.Store(true)
+		answer(blocked, "e", 7)
+		q = next("instead of an answer from before a silence", true)
+		if tab.acted() != 6 {
+			t.Fatalf("acted on %d, which may be old", tab.acted())
+		}
+		answer(q, "e", 7)
+		blocked = next("when the leader has answered", false)
+		if tab.acted() != 7 {
+			t.Fatalf("acted on %d, not on the leader's word", tab.acted())
+		}
+		cut.Store(false)
+		tab.silence() // it was over before the answer was read
+		answer(blocked, "e", 8)
+		next("instead of an answer from before a silence that is over", true)
 		stop()
 		<-done
 	})

@@ -18,7 +18,7 @@
 //   - Nothing is started before the first strong desired answer of a session, nothing of
 //     another epoch or incarnation ever, nothing older than the newest answer acted on. After a
 //     silence in which the cluster may have given the hive up, nothing by doorbell either
-//     before a strong answer that was asked for later.
+//     before a strong answer that was asked for later; and no answer that may be of before it is acted on.
 //   - A run makes one terminal record. It is repeated in every heartbeat until an answer at or
 //     above the run's own index does not list the run.
 //   - Runs inside an engine never exceed its slots: a slot is given on only when the engine

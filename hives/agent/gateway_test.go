@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"queen-rbee/hives"
 	"queen-rbee/hives/agent/agenttest"
@@ -66,8 +68,9 @@ func (r *rig) reaches(job string, seq int) {
 }
 
 func TestNoDoorbellStartsWithoutAnsweredHeartbeats(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.OfflineAfter = 1 }) // half of it is always over
+	r := newRig(t, func(c *Config) { c.OfflineAfter = 400 * time.Millisecond })
 	r.spawn("w1", 1)
+	r.silence(false)
 	if _, _, _, err := r.execute("w1", r.bell("j1", "one")); hives.CodeOf(err) != hives.CodeStale {
 		t.Fatalf("got %v", err)
 	}
@@ -76,6 +79,41 @@ func TestNoDoorbellStartsWithoutAnsweredHeartbeats(t *testing.T) {
 	if text, end, _, err := r.execute("w1", r.bell("j2", "")); err != nil || end.Outcome != hives.Complete || !strings.Contains(text, "two") {
 		t.Fatalf("a listed run is started all the same: %v %v", err, end)
 	}
+}
+
+// silence has no heartbeat answered any more, and no strong query unless it is to be, and waits
+// until the hive takes itself for cut off. It gives how many strong queries were refused.
+func (r *rig) silence(leaderToo bool) *atomic.Int64 {
+	r.t.Helper()
+	var refused atomic.Int64
+	r.queen.Fail(func(q *http.Request) (int, string) {
+		strong := q.URL.Query().Get("consistency") == "strong"
+		switch {
+		case strong && leaderToo:
+			refused.Add(1)
+			fallthrough
+		case strings.HasSuffix(q.URL.Path, "/heartbeat"):
+			return http.StatusServiceUnavailable, "no_leader"
+		}
+		return 0, ""
+	})
+	agenttest.Eventually(r.t, "the hive is cut off", r.agent.hive.up.broken)
+	return &refused
+}
+
+// An agent may have been stopped with an answer in its socket, and its runs be others' by now.
+func TestAnAnswerFromBeforeASilenceStartsNothing(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.OfflineAfter = 400 * time.Millisecond })
+	r.spawn("w1", 1)
+	strong := r.silence(true)
+	before := strong.Load()
+	r.list("j1", "w1", "one", nil)
+	agenttest.Eventually(t, "the leader is asked instead", func() bool { return strong.Load() > before })
+	if _, known := r.agentKnows("j1"); known {
+		t.Fatal("a run was started by an answer that may be old")
+	}
+	r.queen.Fail(nil)
+	r.queen.Await(t, "the run, by the leader's word", func(hb *hives.Heartbeat) bool { return agenttest.Ended(hb, "j1") != nil })
 }
 
 func TestReadersResumeFromAnyRecord(t *testing.T) {
