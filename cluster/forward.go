@@ -43,10 +43,13 @@ func (f *forwarder) send(ctx context.Context, c wireCall, again bool) (result, e
 		r := f.attempt(ctx, c, at)
 		switch r.fate {
 		case answered:
-			if r.err != nil {
-				return r, r.err
+			switch {
+			case r.err == nil:
+				return r, nil
+			case sent && c.submits():
+				return r, errUnknown("a later try was refused (" + r.err.Error() + "), but an earlier one may have been accepted")
 			}
-			return r, nil
+			return r, r.err
 		case unknown:
 			sent = true
 			if !again {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"queen-rbee/fsm"
+	"queen-rbee/schedule"
 )
 
 // TestFullIsSaidOnlyOfWhatWasNeverSent has a leader lose a batch in flight, and the next one
@@ -53,6 +54,47 @@ func TestFullIsSaidOnlyOfWhatWasNeverSent(t *testing.T) {
 			t.Errorf("a request that was refused before: %v", err)
 		}
 		_ = endFirst()
+	})
+}
+
+// TestARefusedRetryIsNoRefusal has a leader lose a batch in flight, and the next one refuse
+// what was in it: an entry of the first may still come.
+func TestARefusedRetryIsNoRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := newFakeRaft(t)
+		lost.fails = func(int, []byte) (fate, error) { return unknown, raft.ErrLeadershipLost }
+		first := newTestProposer(lost)
+		first.plan = func(w schedule.World, reqs []schedule.Request, now fsm.Time, wall fsm.Millis) schedule.Planned {
+			p := planKeys(w, reqs, now, wall)
+			p.Batch.Commands = append(p.Batch.Commands, &fsm.PutKey{Key: putKey(1).PutKey.Key})
+			return p
+		}
+		_, endFirst := running(t, first)
+		next := newTestProposer(newFakeRaft(t))
+		next.plan = func(w schedule.World, reqs []schedule.Request, now fsm.Time, wall fsm.Millis) schedule.Planned {
+			p := planKeys(w, reqs, now, wall)
+			for i := range p.Answers {
+				p.Answers[i].Err = fsm.Errorf(fsm.CodeAtCapacity, "no room")
+			}
+			return p
+		}
+		_, endNext := running(t, next)
+		leaders := make(chan *leadership, 2)
+		f := &forwarder{park: 10 * time.Second, now: time.Now, board: newBoard(time.Now), closed: make(chan struct{}), leader: func() *leadership {
+			return <-leaders
+		}}
+		f.board.set("queen-2", "addr", 1)
+		job := wireCall{Request: &schedule.Request{Submit: &schedule.Submit{Job: fsm.Job{ID: "j"}}}}
+		leaders <- &leadership{ctx: t.Context(), proposer: first}
+		leaders <- &leadership{ctx: t.Context(), proposer: next}
+		if _, err := f.send(t.Context(), job, true); asError(err).Code != fsm.CodeUnknownOutcome {
+			t.Errorf("a job that the first leader may have accepted: %v", err)
+		}
+		leaders <- &leadership{ctx: t.Context(), proposer: next}
+		if _, err := f.send(t.Context(), job, true); asError(err).Code != fsm.CodeAtCapacity {
+			t.Errorf("a job that was sent once, and refused: %v", err)
+		}
+		_, _ = endFirst(), endNext()
 	})
 }
 

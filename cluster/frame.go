@@ -36,6 +36,10 @@ type wireCall struct {
 	Within  time.Duration     `codec:",omitempty"` // what is left of the caller's deadline; 0 for none
 }
 
+// submits tells a request for a job, which must not be called refused while a try of it may
+// still be accepted.
+func (c *wireCall) submits() bool { return c.Request != nil && c.Request.Submit != nil }
+
 // wireReply answers the call with the same Seq.
 type wireReply struct {
 	Seq    uint64
