@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -70,17 +68,20 @@ func TestACallOfAnotherLeadershipIsRefused(t *testing.T) {
 
 func TestANewConnectionEndsTheOneBefore(t *testing.T) {
 	s := newServing(t)
-	first, other := s.connect("queen-1"), s.link("queen-2")
-	if _, f := other.call(t.Context(), wireCall{Method: "look"}); f != answered {
-		t.Fatalf("fate %d", f)
+	first, other := s.link("queen-1"), s.link("queen-2")
+	for _, l := range []*link{first, other} { // each is served before the next one comes
+		if _, f := l.call(t.Context(), wireCall{Method: "look"}); f != answered {
+			t.Fatalf("fate %d", f)
+		}
 	}
 	second := s.link("queen-1")
 	if _, f := second.call(t.Context(), wireCall{Method: "look"}); f != answered {
 		t.Errorf("on the new connection: fate %d", f)
 	}
-	_ = first.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("the old connection is still served: %v", err)
+	select {
+	case <-first.gone:
+	case <-time.After(10 * time.Second):
+		t.Error("the old connection is still served")
 	}
 	if _, f := other.call(t.Context(), wireCall{Method: "look"}); f != answered {
 		t.Errorf("another queen's connection: fate %d", f)
