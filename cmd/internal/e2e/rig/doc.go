@@ -8,7 +8,7 @@
 // binary dies under a timeout or a signal, ends what carries the binary's. A failed test
 // shows the tails of all logs; a log with a stack trace fails the test.
 //
-// The checker (stream.go, order.go, check.go) reads the API with nothing but net/http: the
+// The checker (stream.go, check.go, and package history's Order) reads the API with nothing but net/http: the
 // keeper's client is a part of what is tested here, so it proves nothing.
 //
 // Concurrency: a Cluster's and a Process's methods may be called by many goroutines, except
@@ -16,5 +16,5 @@
 // testing.TB and fail it are for the test's own goroutine.
 //
 // To add a fault: a method of Process (process.go), or a Proxy or Net between processes
-// (proxy.go, netns_linux.go). To add a rule about streams: order.go.
+// (proxy.go, netns_linux.go). To add a rule about streams: history/order.go.
 package rig

@@ -11,7 +11,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"queen-rbee/cmd/internal/chaos/history"
 )
+
+// Frame is one event as it came.
+type Frame = history.Frame
 
 // Task is the body of POST /v2/tasks.
 type Task struct {
@@ -48,7 +53,7 @@ type Stream struct {
 	Connections int
 	Served      []string // X-Rbee-Queen of each connection
 
-	order  order
+	order  history.Order
 	lastID string
 	tokens atomic.Int64
 	over   atomic.Bool
@@ -112,7 +117,7 @@ func (s *Stream) Run(ctx context.Context) error {
 		err := s.connect(ctx, queen)
 		var broken *Broken
 		switch {
-		case s.order.final != nil && err == nil:
+		case s.order.Final() != nil && err == nil:
 			return nil
 		case errors.As(err, &broken):
 			return fmt.Errorf("job %s at %s, connection %d: %w\n%s", s.JobID, queen, s.Connections, err, s.transcript())
@@ -175,7 +180,7 @@ func (s *Stream) connect(ctx context.Context, queen string) error {
 	s.Connections++
 	s.Served = append(s.Served, resp.Header.Get("X-Rbee-Queen"))
 	err = frames(resp.Body, s.take)
-	if s.order.final != nil && errors.Is(err, io.EOF) {
+	if s.order.Final() != nil && errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
@@ -201,7 +206,7 @@ func (s *Stream) headers(name, value string) []string {
 
 func (s *Stream) take(f Frame) error {
 	s.Frames = append(s.Frames, f)
-	if err := s.order.take(f); err != nil {
+	if err := s.order.Take(f); err != nil {
 		return err
 	}
 	if f.ID != "" {
@@ -212,10 +217,10 @@ func (s *Stream) take(f Frame) error {
 			}
 		})
 	}
-	s.over.Store(s.order.final != nil)
+	s.over.Store(s.order.Final() != nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tokens.Store(int64(len(s.order.pieces)))
+	s.tokens.Store(int64(s.order.Tokens()))
 	for i := 0; i < len(s.marks); i++ {
 		if s.tokens.Load() >= s.marks[i].tokens {
 			close(s.marks[i].ready)
@@ -227,16 +232,16 @@ func (s *Stream) take(f Frame) error {
 }
 
 // Text is what the tokens make.
-func (s *Stream) Text() string { return strings.Join(s.order.pieces, "") }
+func (s *Stream) Text() string { return s.order.Text() }
 
 // End is the last event, nil if there was none.
-func (s *Stream) End() *Frame { return s.order.final }
+func (s *Stream) End() *Frame { return s.order.Final() }
 
 // Attempt is the one whose record came last.
-func (s *Stream) Attempt() uint64 { return s.order.attempt }
+func (s *Stream) Attempt() uint64 { return s.order.Attempt() }
 
 // Restarts counts the times that shown text was taken back by a retry.
-func (s *Stream) Restarts() int { return s.order.restarts }
+func (s *Stream) Restarts() int { return s.order.Restarts() }
 
 // Has tells whether an event of a kind has come. After Run.
 func (s *Stream) Has(event string) bool {

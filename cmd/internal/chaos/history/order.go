@@ -1,4 +1,4 @@
-package rig
+package history
 
 import (
 	"encoding/json"
@@ -9,7 +9,10 @@ import (
 
 // Frame is one event as it came, comments left out.
 type Frame struct {
-	Event, ID, Data string
+	Event string `json:"event,omitempty"`
+	ID    string `json:"id,omitempty"`
+	Data  string `json:"data,omitempty"`
+	At    int64  `json:"at,omitempty"` // ns on the recorder's clock
 }
 
 // Final tells an event that ends the job's stream (not one of the stream alone).
@@ -17,19 +20,35 @@ func (f Frame) Final() bool {
 	return f.Event == "end" || f.Event == "error" && !strings.Contains(f.Data, `"scope":"stream"`)
 }
 
-// order holds a stream of one client, over all its connections, to the contract: numbers
+// Order holds a stream of one client, over all its connections, to the contract: numbers
 // 1, 2, 3, ... of each attempt without gap or repeat, no two attempts mixed without a word,
 // exactly one end. It is stricter than a client need be: a record that comes twice is wrong.
-type order struct {
+type Order struct {
 	attempt, seq uint64
 	announced    uint64 // attempt named by a retry
 	pieces       []string
 	final        *Frame
-	restarts     int // times shown text was taken back
+	restarts     int
 }
 
-// take judges the next frame.
-func (o *order) take(f Frame) error {
+// Text is what the tokens of the attempt that is being read make.
+func (o *Order) Text() string { return strings.Join(o.pieces, "") }
+
+// Tokens is how many there are.
+func (o *Order) Tokens() int { return len(o.pieces) }
+
+// Attempt is the one whose record came last.
+func (o *Order) Attempt() uint64 { return o.attempt }
+
+// Restarts counts the times that shown text was taken back by a retry.
+func (o *Order) Restarts() int { return o.restarts }
+
+// Final is the end of the job, nil before it has come.
+func (o *Order) Final() *Frame { return o.final }
+
+// Take judges the next frame: an error is a breach of the contract. An error of the stream
+// alone is one too; who allows for it does not hand it on.
+func (o *Order) Take(f Frame) error {
 	if o.final != nil {
 		return fmt.Errorf("%q %s came after the end (%s %s)", f.Event, f.ID, o.final.Event, o.final.ID)
 	}
@@ -53,14 +72,14 @@ func (o *order) take(f Frame) error {
 	return fmt.Errorf("%q is no event of a job", f.Event)
 }
 
-func (o *order) bare(f Frame) error {
+func (o *Order) bare(f Frame) error {
 	if f.ID != "" {
 		return fmt.Errorf("%q carries the id %s; it is not a record", f.Event, f.ID)
 	}
 	return nil
 }
 
-func (o *order) retry(f Frame) error {
+func (o *Order) retry(f Frame) error {
 	var d struct {
 		Attempt uint64 `json:"attempt"`
 		FromI   uint64 `json:"from_i"`
@@ -75,7 +94,7 @@ func (o *order) retry(f Frame) error {
 	return o.bare(f)
 }
 
-func (o *order) record(f Frame) error {
+func (o *Order) record(f Frame) error {
 	attempt, seq, err := parseID(f.ID)
 	if err != nil {
 		return fmt.Errorf("%q: %w", f.Event, err)
@@ -112,7 +131,7 @@ func (o *order) record(f Frame) error {
 
 // begin takes back what an earlier attempt has shown; a retry must have said so. Only an
 // error may stand alone in an attempt that never spoke.
-func (o *order) begin(f Frame, attempt uint64) error {
+func (o *Order) begin(f Frame, attempt uint64) error {
 	if f.Event == "error" {
 		return nil
 	}
