@@ -49,6 +49,7 @@ type Op struct {
 	Attached bool   `json:"attached,omitempty"` // Submit: without detach; given up when no client is left
 	Task     *Task  `json:"task,omitempty"`     // Submit
 	Strong   bool   `json:"strong,omitempty"`   // Show, List, Workers: ?consistency=strong
+	Filter   string `json:"filter,omitempty"`   // List: what was asked for, as state=running; "" for all jobs
 	LastID   string `json:"last_id,omitempty"`  // Stream: Last-Event-ID, "" from the beginning
 
 	Start int64 `json:"start"` // ns on the recorder's clock
