@@ -23,6 +23,7 @@ type inferOptions struct {
 	stop                                        []string
 	deadline                                    time.Duration
 	stream, detach                              bool
+	fileOptions
 }
 
 func inferCommand(k *keeper) *cobra.Command {
@@ -35,13 +36,28 @@ func inferCommand(k *keeper) *cobra.Command {
 
 MODEL comes first unless --model names it; the rest is the prompt. Without one, or with "-",
 it is read from stdin. When the queen that serves the stream dies, another carries on where
-it stopped. Ctrl-C cancels the job.`,
+it stopped. Ctrl-C cancels the job.
+
+With --file every line of a file is a job: a JSON object like {"prompt": "..."}, with any other
+field of POST /v2/tasks and an id. The results come as JSON lines as the jobs end, with the
+line's number and id; a line that failed has an error instead of a text, and makes the exit
+status 1. With --out an interrupted run can be started again and goes on where it stopped.`,
 		Example: `  rbee-keeper infer builtin/markov "Once upon a time" --max-tokens 100
   cat question.txt | rbee-keeper run builtin/markov
-  rbee-keeper infer -m builtin/markov --detach "Write me a long letter"`,
+  rbee-keeper infer -m builtin/markov --detach "Write me a long letter"
+  rbee-keeper infer builtin/markov --file prompts.jsonl --out results.jsonl --concurrency 16`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			task, err := o.task(cmd, k.in, args)
+			if err := o.check(cmd, args); err != nil {
+				return err
+			}
+			task, args, err := o.task(cmd, args)
 			if err != nil {
+				return err
+			}
+			if o.file != "" {
+				return k.inferFile(cmd, task, o.fileOptions)
+			}
+			if task.Prompt, err = prompt(cmd, k.in, args); err != nil {
 				return err
 			}
 			return k.infer(cmd.Context(), task, o)
@@ -62,20 +78,21 @@ it stopped. Ctrl-C cancels the job.`,
 	f.BoolVar(&o.stream, "stream", true, "show tokens as they come")
 	f.BoolVar(&o.detach, "detach", false, "do not wait: print the job's id")
 	f.StringVar(&o.key, "idempotency-key", "", "repeat an earlier request under its key: the same job")
+	o.flags(cmd)
 	return cmd
 }
 
-// task makes the request of flags and arguments. What was not said stays out of it, so that
-// the queen's defaults hold.
-func (o *inferOptions) task(cmd *cobra.Command, in io.Reader, args []string) (client.Task, error) {
+// task makes the request of flags and arguments, without the prompt, of which it gives the
+// words. What was not said stays out of it, so that the queen's defaults hold.
+func (o *inferOptions) task(cmd *cobra.Command, args []string) (client.Task, []string, error) {
 	t := client.Task{
 		Model: o.model, Priority: o.priority, Stop: o.stop, Session: o.session, Hive: o.hive, OnWorkerLoss: o.onLoss,
 	}
-	if t.Model == "" {
-		if len(args) == 0 {
-			return t, usagef(cmd, "no model: name it first, or with --model")
-		}
+	if t.Model == "" && len(args) > 0 {
 		t.Model, args = args[0], args[1:]
+	}
+	if t.Model == "" && o.file == "" {
+		return t, nil, usagef(cmd, "no model: name it first, or with --model")
 	}
 	given := cmd.Flags().Changed
 	if given("max-tokens") {
@@ -92,13 +109,11 @@ func (o *inferOptions) task(cmd *cobra.Command, in io.Reader, args []string) (cl
 	}
 	if given("deadline") {
 		if o.deadline <= 0 {
-			return t, usagef(cmd, "--deadline: %s is not above 0", o.deadline)
+			return t, nil, usagef(cmd, "--deadline: %s is not above 0", o.deadline)
 		}
 		t.Deadline = o.deadline.String()
 	}
-	var err error
-	t.Prompt, err = prompt(cmd, in, args)
-	return t, err
+	return t, args, nil
 }
 
 func prompt(cmd *cobra.Command, in io.Reader, args []string) (string, error) {

@@ -118,6 +118,14 @@ func (c *Client) Submit(ctx context.Context, t Task, key string) (Accepted, erro
 	return a, err
 }
 
+// SubmitBody is Submit of a task's body as it stands, which must say detach. The same body
+// under the same key is the same job.
+func (c *Client) SubmitBody(ctx context.Context, body json.RawMessage, key string) (Accepted, error) {
+	var a Accepted
+	_, err := c.call(ctx, &request{method: http.MethodPost, path: "/v2/tasks", body: body, key: key}, &a)
+	return a, err
+}
+
 func taskRequest(t Task, key string) *request {
 	if key == "" {
 		key = NewKey()
