@@ -63,6 +63,7 @@ when one does not answer. No cluster yet? Try: rbee-keeper demo`,
 		inferCommand(k), jobsCommand(k), hivesCommand(k), workersCommand(k), modelsCommand(k),
 		queensCommand(k), statusCommand(k), devCommand(k), demoCommand(k),
 	)
+	k.completions(cmd)
 	return cmd
 }
 
