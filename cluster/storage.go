@@ -55,6 +55,9 @@ func openStorage(dir string, member bool, segment int, guard *diskGuard, log hcl
 	if segment == 0 {
 		segment = wal.DefaultSegmentSize
 	}
+	if err := moveSealedTail(walDir); err != nil {
+		return s, fmt.Errorf("%s: %w", walDir, err)
+	}
 	w, err := wal.Open(walDir, wal.WithLogger(log.Named("wal")), wal.WithSegmentSize(segment))
 	if err != nil {
 		return s, fmt.Errorf("%s: %w", walDir, err)
