@@ -71,6 +71,7 @@ func (s *Serve) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Name, "name", "", "name of this queen in its cluster; never changes for a data directory")
 	f.StringVar(&c.DataDir, "data-dir", "", "directory for the log, snapshots, identity and keys")
 	f.StringVar(&s.httpAddr, "http-addr", "127.0.0.1:7833", "where clients and hives connect")
+	f.IntVar(&c.Segment, "log-segment", 0, "bytes of one preallocated file of the raft log, fewer for a small disk (default 64 MiB)")
 	f.StringVar(&c.RaftAddr, "raft-addr", c.RaftAddr, "where other queens connect")
 	f.StringVar(&c.GossipAddr, "gossip-addr", c.GossipAddr, "where other queens gossip (TCP and UDP)")
 	f.StringVar(&c.AdvertiseHost, "advertise-host", "", "host under which queens, clients and hives reach this one (default: the listening host)")
