@@ -41,22 +41,11 @@ func Main(m *testing.M) int {
 }
 
 func run(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "rbee-e2e-")
-	if err != nil {
-		return 0, err
-	}
-	root = dir
-	stop, err := startGuard()
+	stop, err := open()
 	if err != nil {
 		return 0, err
 	}
 	defer stop()
-	if bins = os.Getenv("RBEE_E2E_BIN"); bins == "" {
-		bins = filepath.Join(root, "bin")
-		if err := build(); err != nil {
-			return 0, err
-		}
-	}
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -120,6 +109,7 @@ func guard(dir string) int {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	removeNets(dir)
+	removeMounts(dir)
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1

@@ -36,6 +36,7 @@ type Options struct {
 	Proxy bool                                 // queens reach each hive through a Proxy (Cluster.Proxies)
 	Place func(process string) (ns, ip string) // network namespaces; nil: none, 127.0.0.1
 	Dial  DialFunc                             // how the test reaches processes; nil: as anybody
+	Made  func(*Process)                       // called with each queen and hive before its first start
 }
 
 func (o *Options) defaults() {
@@ -144,6 +145,7 @@ func (c *Cluster) startQueens(t testing.TB) {
 		}
 		q := c.Queen(t, fmt.Sprintf("queen-%d", i+1), way...)
 		c.Queens = append(c.Queens, q)
+		c.made(q)
 		if err := q.Launch(); err != nil {
 			t.Fatal(err)
 		}
@@ -208,12 +210,19 @@ func (c *Cluster) startHives(t testing.TB) {
 			h.Args = append(h.Args, "--advertise-url", p.URL)
 		}
 		c.Hives = append(c.Hives, h)
+		c.made(h)
 		if err := h.Launch(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, h := range c.Hives {
 		c.AwaitHive(t, h.Name, "online")
+	}
+}
+
+func (c *Cluster) made(p *Process) {
+	if c.Options.Made != nil {
+		c.Options.Made(p)
 	}
 }
 

@@ -88,6 +88,15 @@ func (c *Cluster) Call(ctx context.Context, method, url string, body []byte, hea
 	return &Reply{Status: resp.StatusCode, Header: resp.Header, Body: data}, err
 }
 
+// Open does an exchange whose answer's body is read by the caller, who closes it.
+func (c *Cluster) Open(ctx context.Context, method, url string, body []byte, headers ...string) (*http.Response, error) {
+	req, err := c.request(ctx, method, url, body, headers...)
+	if err != nil {
+		return nil, err
+	}
+	return c.http.Do(req)
+}
+
 // Get reads JSON; an answer other than 2xx is a *Problem.
 func (c *Cluster) Get(ctx context.Context, url string, out any, headers ...string) (*Reply, error) {
 	r, err := c.Call(ctx, http.MethodGet, url, nil, headers...)

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -24,6 +23,8 @@ type Net struct {
 	ns    map[string]string // group -> namespace
 	ip    map[string]string // group -> address
 	ports map[string]string // group -> its interface on the bridge
+
+	slowed map[string]bool // groups whose link has a limit
 }
 
 var netsMade atomic.Int64
@@ -40,7 +41,7 @@ func netPrefix(dir string) string {
 func NewNet(t testing.TB, groups ...string) *Net {
 	t.Helper()
 	id := fmt.Sprintf("%s-%d", netPrefix(root), netsMade.Add(1))
-	n := &Net{hub: id + "-hub", ns: map[string]string{}, ip: map[string]string{}, ports: map[string]string{}}
+	n := &Net{hub: id + "-hub", ns: map[string]string{}, ip: map[string]string{}, ports: map[string]string{}, slowed: map[string]bool{}}
 	t.Cleanup(n.remove)
 	err := ip("netns", "add", n.hub)
 	if err != nil {
@@ -72,14 +73,7 @@ func skipOrFail(t testing.TB, what, why string) {
 	t.Skip(why)
 }
 
-func ip(args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
-}
+func ip(args ...string) error { return command("ip", args...) }
 
 func (n *Net) must(t testing.TB, args ...string) {
 	t.Helper()
@@ -120,30 +114,37 @@ func (n *Net) Dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	return (&net.Dialer{}).DialContext(ctx, network, addr)
 }
 
-// dialIn connects on a thread that has moved into the namespace and ends with its goroutine.
 func dialIn(ctx context.Context, ns, network, addr string) (net.Conn, error) {
-	type dialled struct {
-		conn net.Conn
-		err  error
+	return inside(ns, func() (net.Conn, error) {
+		return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, network, addr)
+	})
+}
+
+// inside calls do on a thread that has moved into the namespace and ends with its goroutine.
+// The sockets it makes stay in there.
+func inside[T any](ns string, do func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
 	}
-	done := make(chan dialled, 1)
+	done := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the runtime drops the thread
-		f, err := os.Open("/var/run/netns/" + ns)
-		if err != nil {
-			done <- dialled{nil, err}
+		var r result
+		defer func() { done <- r }()
+		var f *os.File
+		if f, r.err = os.Open("/var/run/netns/" + ns); r.err != nil {
 			return
 		}
 		defer func() { _ = f.Close() }()
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- dialled{nil, fmt.Errorf("setns: %w", err)}
+		if r.err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); r.err != nil {
+			r.err = fmt.Errorf("setns: %w", r.err)
 			return
 		}
-		conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, network, addr)
-		done <- dialled{conn, err}
+		r.value, r.err = do()
 	}()
-	d := <-done
-	return d.conn, d.err
+	r := <-done
+	return r.value, r.err
 }
 
 func (n *Net) remove() {

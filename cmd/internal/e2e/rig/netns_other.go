@@ -36,4 +36,35 @@ func (*Net) Dial(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// Way is the packets from one group of a Net to another.
+type Way struct{ From, To string }
+
+// Weather is what a Net does to its packets, on Linux.
+type Weather struct {
+	Cut   []Way
+	Loss  map[string]int
+	Limit map[string]int
+}
+
+// Fallible is never reached.
+func (*Net) Fallible() error { return errors.ErrUnsupported }
+
+// Apply is never reached.
+func (*Net) Apply(Weather) error { return errors.ErrUnsupported }
+
+// DialAs is never reached.
+func (*Net) DialAs(context.Context, string, string, string) (net.Conn, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// ListenAs is never reached.
+func (*Net) ListenAs(context.Context, string, string) (net.Listener, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Disk needs Linux.
+func Disk(testing.TB, string, int) (string, error) { return "", errors.ErrUnsupported }
+
 func removeNets(string) {}
+
+func removeMounts(string) {}

@@ -142,6 +142,22 @@ func (p *Process) ExitCode() int {
 	return cmd.ProcessState.ExitCode()
 }
 
+// Send sends a signal; an error if the process is over.
+func (p *Process) Send(sig syscall.Signal) error { return p.signal(sig) }
+
+// Ended waits for the end and gives the exit code, -1 after a signal; an error when ctx ends first.
+func (p *Process) Ended(ctx context.Context) (int, error) {
+	select {
+	case <-p.Over():
+		return p.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%s still runs: %w", p.Name, context.Cause(ctx))
+	}
+}
+
+// Tail is the end of its log, so many lines.
+func (p *Process) Tail(lines int) string { return p.tail(lines) }
+
 // Signal sends a signal. A stopped process is noted, so that the end of the test can wake it.
 func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()

@@ -40,18 +40,27 @@ func NewReference(t testing.TB) *Reference {
 // Text is the whole answer to a task.
 func (r *Reference) Text(t testing.TB, task Task) string {
 	t.Helper()
+	text, err := r.Ask(t.Context(), task)
+	if err != nil {
+		t.Fatalf("reference engine: %v", err)
+	}
+	return text
+}
+
+// Ask is Text for callers that do not fail with a test.
+func (r *Reference) Ask(ctx context.Context, task Task) (string, error) {
 	task = Task{Model: task.Model, Prompt: task.Prompt, MaxTokens: task.MaxTokens, Seed: task.Seed}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if text, ok := r.texts[task]; ok {
-		return text
+		return text, nil
 	}
-	text, err := r.ask(t.Context(), task)
+	text, err := r.ask(ctx, task)
 	if err != nil {
-		t.Fatalf("reference engine: %v", err)
+		return "", err
 	}
 	r.texts[task] = text
-	return text
+	return text, nil
 }
 
 func (r *Reference) ask(ctx context.Context, task Task) (string, error) {

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// Frames is the reader of event streams for clients that a Stream does not fit.
+func Frames(r io.Reader, take func(Frame) error) error { return frames(r, take) }
+
 // frames reads an event stream line by line and hands on every event. It returns io.EOF at a
 // clean end between events, io.ErrUnexpectedEOF inside one, or the connection's error. What
 // it does not know is an error: a queen has no reason to send it.
