@@ -20,7 +20,10 @@ GOLANGCI_VERSION    := v2.15.0
 STATICCHECK_VERSION := v0.8.2
 TOOLS ?= $(CURDIR)/bin/tools
 
-.PHONY: all build demo test sim race lint tools fmt fuzz clean $(BINARIES)
+# A nightly length: make chaos CHAOS="-duration 30m -seed 7". Root makes the network and disk faults possible.
+CHAOS ?= -duration 10m
+
+.PHONY: all build demo test sim chaos race lint tools fmt fuzz clean $(BINARIES)
 
 all: build
 
@@ -40,6 +43,11 @@ test:
 # A longer hunt than make test does: make sim SEEDS=100000 SEED=1.
 sim:
 	CGO_ENABLED=0 go test ./schedule/sim -run '^TestSeeds$$' -v -timeout 0 -seeds $(SEEDS) -seed $(SEED)
+
+# The program is built, not run by go run, so that a Ctrl-C reaches it alone.
+chaos: build
+	CGO_ENABLED=0 go build -trimpath -o bin/chaos ./cmd/internal/chaos/cmd
+	RBEE_E2E_BIN=$(CURDIR)/bin bin/chaos $(CHAOS)
 
 # Whole processes are tested by make test; RBEE_E2E_RACE=1 builds those with the detector too.
 race:

@@ -1,0 +1,117 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"queen-rbee/cmd/internal/chaos/nemesis"
+	"queen-rbee/cmd/internal/e2e/rig"
+)
+
+const (
+	slots     = 4
+	tokenRate = 40 // per second of each run: a stream of 100 tokens outlasts most elections
+	diskMiB   = 256
+	// segment is small, so that a full disk is met when the log takes its next file.
+	segment = 64 << 10
+	keep    = 24 * time.Hour // ended jobs and their output: longer than any run
+)
+
+// stage is the cluster and what there is to break it with.
+type stage struct {
+	cluster *rig.Cluster
+	net     *rig.Net // nil: everything is on 127.0.0.1
+	delays  map[string][]*rig.Delay
+	disk    *rig.Process
+	diskDir string
+	cannot  map[nemesis.Needs]string // why something is not to be had here
+}
+
+// build starts a cluster: as root each process in a network namespace of its own, with one
+// queen's data directory on a small disk, else all on 127.0.0.1.
+func build(t testing.TB, c Config) *stage {
+	s := &stage{delays: map[string][]*rig.Delay{}, cannot: map[nemesis.Needs]string{}}
+	o := rig.Options{
+		Queens: c.Queens, Hives: c.Hives, Slots: slots, TokenRate: tokenRate,
+		QueenArgs: []string{"--retain-jobs", keep.String(), "--drain-timeout", "3s", "--log-segment", fmt.Sprint(segment)},
+		HiveArgs:  []string{"--retain-runs", keep.String()},
+	}
+	if os.Geteuid() != 0 {
+		for _, n := range []nemesis.Needs{nemesis.Network, nemesis.Proxies, nemesis.Disk} {
+			s.cannot[n] = "not root"
+		}
+		s.cluster = rig.Start(t, o)
+		return s
+	}
+	var machines []string
+	for i := range c.Queens {
+		machines = append(machines, fmt.Sprintf("queen-%d", i+1))
+	}
+	small := machines[c.Queens-1]
+	for i := range c.Hives {
+		machines = append(machines, fmt.Sprintf("hive-%d", i+1))
+	}
+	s.net = rig.NewNet(t, machines...)
+	if err := s.net.Fallible(); err != nil {
+		s.cannot[nemesis.Network] = err.Error()
+	}
+	var err error
+	if s.diskDir, err = rig.Disk(t, "disk", diskMiB); err != nil {
+		s.cannot[nemesis.Disk] = err.Error()
+	}
+	o.Dial = s.net.Dial
+	o.Place = func(name string) (string, string) {
+		if !slices.Contains(machines, name) {
+			return "", "127.0.0.1"
+		}
+		return s.net.Namespace(name), s.net.IP(name)
+	}
+	o.Made = func(p *rig.Process) {
+		if strings.HasPrefix(p.Name, "queen-") {
+			s.behindProxies(t, p)
+		}
+		if p.Name == small && s.diskDir != "" {
+			s.disk = p
+			p.Args = append(p.Args, "--data-dir", s.diskDir)
+		}
+	}
+	s.cluster = rig.Start(t, o)
+	return s
+}
+
+// behindProxies moves a queen's raft and HTTP to loopback of its machine and puts proxies
+// that can delay on the addresses that others know. The last of a repeated flag counts.
+func (s *stage) behindProxies(t testing.TB, q *rig.Process) {
+	for _, flag := range []string{"--raft-addr", "--http-addr"} {
+		addr := q.Args[slices.Index(q.Args, flag)+1]
+		inner := "127.0.0.1" + addr[strings.LastIndex(addr, ":"):]
+		l, err := s.net.ListenAs(t.Context(), q.Name, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.delays[q.Name] = append(s.delays[q.Name], rig.NewDelay(t, l, func(ctx context.Context) (net.Conn, error) {
+			return s.net.DialAs(ctx, q.Name, "tcp", inner)
+		}))
+		q.Args = append(q.Args, flag, inner)
+	}
+	q.Args = append(q.Args, "--advertise-host", s.net.IP(q.Name))
+}
+
+// possible leaves out the kinds that this machine cannot do.
+func (s *stage) possible(kinds []nemesis.Kind) (can []nemesis.Kind, cannot map[nemesis.Kind]string) {
+	cannot = map[nemesis.Kind]string{}
+	for _, k := range kinds {
+		if why, no := s.cannot[nemesis.Needed(k)]; no {
+			cannot[k] = why
+			continue
+		}
+		can = append(can, k)
+	}
+	return can, cannot
+}
