@@ -84,8 +84,9 @@ func WAN() Timings {
 	}
 }
 
-// Bounds limit the proposer.
+// Bounds limit what waits at a queen and at its proposer.
 type Bounds struct {
+	Forwarded  int           // requests of one queen on their way to the leader, or waiting for one; a quarter is kept for what frees slots
 	Queue      int           // requests waiting
 	Reserved   int           // of Queue, and the same part of QueueBytes, kept for what frees slots: finishes, starts, heartbeats
 	QueueBytes int64         // bytes of bodies waiting
@@ -98,7 +99,7 @@ type Bounds struct {
 // DefaultBounds are those of the design pages.
 func DefaultBounds() Bounds {
 	return Bounds{
-		Queue: 4096, Reserved: 1024, QueueBytes: 256 << 20,
+		Forwarded: 16384, Queue: 4096, Reserved: 1024, QueueBytes: 256 << 20,
 		Batch: 1024, BatchBytes: 1 << 20, EntryBytes: 48 << 20, Company: 2 * time.Millisecond,
 	}
 }
@@ -201,6 +202,8 @@ func (t Timings) validate() error {
 
 func (b Bounds) validate(park time.Duration) error {
 	switch {
+	case b.Forwarded < 4:
+		return &ConfigError{Field: "bounds.forwarded", Problem: "must be 4 or more: use 16384"}
 	case b.Queue < 2 || b.Reserved < 1 || b.Reserved >= b.Queue:
 		return &ConfigError{Field: "bounds.queue", Problem: "needs room for clients beside the reserved share: queue > reserved > 0"}
 	case b.Batch < 1 || b.BatchBytes < 1 || b.QueueBytes < 1:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"queen-rbee/fsm"
@@ -19,6 +20,7 @@ type forwarder struct {
 	links   *links
 	leader  func() *leadership
 	methods map[string]LeaderHandler
+	crowd   *tally        // of the calls being sent
 	closed  chan struct{} // closed when this queen has ended
 }
 
@@ -33,6 +35,11 @@ func (f *forwarder) send(ctx context.Context, c wireCall, again bool) (result, e
 	if n := len(c.Body) + requestBytes(c.Request); n > maxFrame-1<<20 {
 		return result{}, fsm.Errorf(fsm.CodeTooLarge, "the request takes %d bytes; the leader takes at most %d", n, maxFrame-1<<20)
 	}
+	if !f.crowd.take(c.Request == nil || frees(c.Request)) {
+		return result{}, &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
+			Message: "this queen has as many requests on their way to the leader as it takes"}
+	}
+	defer f.crowd.give()
 	var (
 		start = f.now()
 		sent  = false
@@ -62,6 +69,9 @@ func (f *forwarder) send(ctx context.Context, c wireCall, again bool) (result, e
 		}
 		limit := f.patience(start)
 		if ctx.Err() != nil || limit <= 0 || f.ended() {
+			if r.fate == refused && r.err != nil && !sent { // there was a leader, but no room on the way to it
+				return r, r.err
+			}
 			return r, gaveUp(ctx, sent)
 		}
 		f.rest(ctx, at.changed, min(pause, limit))
@@ -128,6 +138,10 @@ func (f *forwarder) remote(ctx context.Context, c wireCall, at standing) result 
 	}
 	c.Term = at.term
 	o, err := link.start(ctx, c)
+	if errors.Is(err, errLinkBusy) {
+		return result{fate: refused, err: &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
+			Message: "this queen has as many calls on their way to the leader as their connection takes"}}
+	}
 	if err != nil {
 		return result{fate: refused}
 	}

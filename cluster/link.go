@@ -27,6 +27,8 @@ type link struct {
 	out  chan *outcall
 	gone chan struct{} // closed when the link has failed or was closed
 
+	tally *tally // of the calls on their way
+
 	mu      sync.Mutex
 	closed  bool
 	waiting map[uint64]*outcall
@@ -119,6 +121,7 @@ func (l *link) enter(o *outcall) error {
 		return net.ErrClosed
 	}
 	if len(l.waiting) >= linkWaiting {
+		l.tally.refuse()
 		return errLinkBusy
 	}
 	l.seq++
@@ -126,9 +129,11 @@ func (l *link) enter(o *outcall) error {
 	l.waiting[o.Seq] = o
 	select {
 	case l.out <- o:
+		l.tally.hold()
 		return nil
 	default: // calls that were given up still lie in it
 		delete(l.waiting, o.Seq)
+		l.tally.refuse()
 		return errLinkBusy
 	}
 }
@@ -137,6 +142,7 @@ func (l *link) leave(o *outcall) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.waiting, o.Seq)
+	l.tally.give()
 }
 
 // write sends frames of all that waits.
@@ -205,6 +211,7 @@ func (l *link) read() {
 // links keeps one link per address.
 type links struct {
 	transport *transport
+	tally     *tally // of the calls on their way over all of them
 
 	mu      sync.Mutex
 	byAddr  map[string]*link
@@ -289,6 +296,7 @@ func (p *links) dial(addr string, d *dialing) {
 		d.err = errors.Join(net.ErrClosed, conn.Close())
 	default:
 		d.link = newLink(addr, conn)
+		d.link.tally = p.tally
 		p.byAddr[addr] = d.link
 	}
 	if p.dialing[addr] == d {

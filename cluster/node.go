@@ -70,6 +70,7 @@ func (n *node) open() (err error) {
 		return err
 	}
 	n.links = newLinks(n.transport)
+	n.links.tally = &n.metrics.linked
 	n.forward.links, n.forward.leader = n.links, n.established.Load
 	return n.openRaft()
 }

@@ -41,20 +41,35 @@ func (p *proposer) submit(a *ask) {
 	a.at = p.wall()
 	if f, err := p.queue.put(a); f != 0 {
 		p.metrics.refusedAsks.Inc()
+		switch err {
+		case errManyAsks:
+			p.metrics.asks.refused.Add(1)
+		case errLargeAsks:
+			p.metrics.askBytes.refused.Add(1)
+		}
 		a.reply(result{fate: f, err: err})
 		return
 	}
-	n, _ := p.queue.waiting()
+	p.observe()
+}
+
+// observe shows how much waits.
+func (p *proposer) observe() {
+	n, bytes := p.queue.depth()
 	p.metrics.queue.Set(float64(n))
+	p.metrics.asks.now.Store(int64(n))
+	p.metrics.askBytes.now.Store(int64(bytes))
 }
 
 // run is the loop. When it returns, every ask has been answered.
 func (p *proposer) run(ctx context.Context) error {
-	defer p.queue.close()
+	defer func() {
+		p.queue.close()
+		p.observe()
+	}()
 	for p.gather(ctx) {
 		asks := p.queue.take()
-		n, _ := p.queue.waiting()
-		p.metrics.queue.Set(float64(n))
+		p.observe()
 		if err := p.round(ctx, asks); err != nil {
 			return err
 		}
@@ -220,6 +235,9 @@ func (p *proposer) confirm(ctx context.Context, asks []*ask, planned schedule.Pl
 func (p *proposer) answer(asks []*ask, planned schedule.Planned, out fsm.Outcome) {
 	for i, a := range asks {
 		r := result{fate: answered, answer: planned.Answers[i], err: planned.Answers[i].Err}
+		if r.err != nil && r.err.Code == fsm.CodeAtCapacity {
+			p.metrics.unadmitted.Inc()
+		}
 		for c := planned.Spans[i].From; c < planned.Spans[i].To && c < len(out.Errs); c++ {
 			if r.err == nil && out.Errs[c] != nil {
 				r.err = out.Errs[c]

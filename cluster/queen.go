@@ -64,6 +64,7 @@ func New(cfg Config) (*Queen, error) {
 		cfg.Clock = now
 	}
 	q := &Queen{cfg: cfg, board: newBoard(cfg.Clock), metrics: newMetrics(), ready: make(chan struct{}), handlers: map[string]LeaderHandler{}}
+	q.metrics.limit(&cfg.Bounds)
 	q.inner, q.stop = context.WithCancelCause(context.Background())
 	q.replica = newReplica(cfg.DataDir, newClock(cfg.Clock), q.fail)
 	if cfg.Registerer != nil {

@@ -91,9 +91,8 @@ func (q *queue) put(a *ask) (fate, *fsm.Error) {
 	if q.closed {
 		return refused, nil
 	}
-	if q.full(a) {
-		return busy, &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
-			Message: "the leader has as many requests waiting as it takes"}
+	if err := q.full(a); err != nil {
+		return busy, err
 	}
 	if a.frees {
 		q.free.add(a)
@@ -107,20 +106,28 @@ func (q *queue) put(a *ask) (fate, *fsm.Error) {
 	return 0, nil
 }
 
-// full tells whether there is no room for an ask. Of count and bytes the same share is kept
+// What an ask is told that finds no room.
+var (
+	errManyAsks = &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
+		Message: "the leader has as many requests waiting as it takes"}
+	errLargeAsks = &fsm.Error{Code: fsm.CodeAtCapacity, RetryAfter: time.Second,
+		Message: "the leader has as many bytes of requests waiting as it takes"}
+)
+
+// full tells what there is no room for, nil when the ask fits. Of count and bytes the same share is kept
 // for what frees slots, so that no flood of clients' work can refuse it. One ask of a line
 // always has room, whatever its size.
-func (q *queue) full(a *ask) bool {
+func (q *queue) full(a *ask) *fsm.Error {
 	b := q.bounds
 	total, reserved := int(b.QueueBytes), int(b.QueueBytes)*b.Reserved/b.Queue
-	if len(q.free.asks)+len(q.rest.asks) >= b.Queue {
-		return true
+	switch {
+	case len(q.free.asks)+len(q.rest.asks) >= b.Queue, !a.frees && len(q.rest.asks) >= b.Queue-b.Reserved:
+		return errManyAsks
+	case a.frees && q.free.bytes > 0 && q.free.bytes+a.size > max(reserved, total-q.rest.bytes),
+		!a.frees && q.rest.bytes > 0 && q.rest.bytes+a.size > total-max(reserved, q.free.bytes):
+		return errLargeAsks
 	}
-	if a.frees {
-		return q.free.bytes > 0 && q.free.bytes+a.size > max(reserved, total-q.rest.bytes)
-	}
-	return len(q.rest.asks) >= b.Queue-b.Reserved ||
-		q.rest.bytes > 0 && q.rest.bytes+a.size > total-max(reserved, q.free.bytes)
+	return nil
 }
 
 // take removes what fits into one plan: what frees slots first, but clients' work always
@@ -169,6 +176,13 @@ func (q *queue) waiting() (n int, hurry bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.free.asks) + len(q.rest.asks), len(q.rest.asks) > 0
+}
+
+// depth is how many asks there are, and of how many bytes.
+func (q *queue) depth() (n, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.free.asks) + len(q.rest.asks), q.free.bytes + q.rest.bytes
 }
 
 // close refuses what waits and what comes.

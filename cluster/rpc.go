@@ -26,6 +26,7 @@ type server struct {
 	methods map[string]LeaderHandler // only an established leader serves them
 	peer    map[string]peerHandler
 	ctx     context.Context // ends with the queen
+	tally   *tally          // of the calls that run a handler
 
 	mu     sync.Mutex
 	newest map[string]*serverConn // by the queen that calls
@@ -142,14 +143,16 @@ func (s *serverConn) handle(parent context.Context, c *wireCall, h LeaderHandler
 	select {
 	case s.handlers <- struct{}{}:
 	default:
+		s.tally.refuse()
 		s.replies <- wireReply{Seq: c.Seq, Fate: busy, Err: &fsm.Error{
 			Code: fsm.CodeAtCapacity, Message: "too many calls at a time from one queen", RetryAfter: time.Second}}
 		return
 	}
 	s.wg.Add(1)
+	s.tally.hold()
 	go func() {
 		defer s.wg.Done()
-		defer func() { <-s.handlers }()
+		defer func() { s.tally.give(); <-s.handlers }()
 		ctx, cancel := context.WithTimeout(parent, callLimit(c.Within))
 		defer cancel()
 		defer context.AfterFunc(s.ctx, cancel)()

@@ -46,7 +46,7 @@ func (q *Queen) Run(ctx context.Context) error {
 // so that the others elect, and waits for nothing.
 func (q *Queen) start(n *node) (leave func(abrupt bool), cut func()) {
 	calls, endCalls := context.WithCancel(context.Background())
-	srv := &server{leader: n.established.Load, methods: n.forward.methods, peer: n.peerMethods(), ctx: calls}
+	srv := &server{leader: n.established.Load, methods: n.forward.methods, peer: n.peerMethods(), tally: &n.metrics.handled, ctx: calls}
 	n.transport.calls = srv.serve
 	parts, endParts := context.WithCancel(context.Background())
 	watched, endWatch := context.WithCancel(context.Background()) // the disk, to the last write
@@ -95,7 +95,7 @@ func (q *Queen) newNode() *node {
 	}
 	methods := n.leaderMethods()
 	maps.Copy(methods, q.handlers)
-	n.forward = &forwarder{self: q.cfg.Name, park: q.cfg.Park, now: q.cfg.Clock, board: q.board, methods: methods, closed: make(chan struct{})}
+	n.forward = &forwarder{self: q.cfg.Name, park: q.cfg.Park, now: q.cfg.Clock, board: q.board, methods: methods, crowd: &q.metrics.forwarded, closed: make(chan struct{})}
 	n.rounds.ask = n.askIndex
 	n.duties = append([]Duty{{Name: "members", Run: n.members}}, q.duties...)
 	return n

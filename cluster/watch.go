@@ -12,6 +12,8 @@ type Watch struct {
 	c    chan struct{}
 	rows []fsm.Row
 	all  *watches
+
+	closed bool // guarded by all's lock
 }
 
 // C receives, coalesced, after a View with a change was published, and after the state was
@@ -25,6 +27,7 @@ func (w *Watch) Close() { w.all.drop(w) }
 type watches struct {
 	mu    sync.Mutex
 	byRow map[fsm.Row]map[*Watch]struct{}
+	open  int
 }
 
 func newWatches() *watches { return &watches{byRow: map[fsm.Row]map[*Watch]struct{}{}} }
@@ -33,6 +36,7 @@ func (a *watches) add(rows []fsm.Row) *Watch {
 	w := &Watch{c: make(chan struct{}, 1), rows: rows, all: a}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.open++
 	for _, r := range rows {
 		if a.byRow[r] == nil {
 			a.byRow[r] = map[*Watch]struct{}{}
@@ -45,12 +49,24 @@ func (a *watches) add(rows []fsm.Row) *Watch {
 func (a *watches) drop(w *Watch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if w.closed {
+		return
+	}
+	w.closed = true
+	a.open--
 	for _, r := range w.rows {
 		delete(a.byRow[r], w)
 		if len(a.byRow[r]) == 0 {
 			delete(a.byRow, r)
 		}
 	}
+}
+
+// count is how many watches are open.
+func (a *watches) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open
 }
 
 // wake rings the watches of changed rows. It never blocks.
