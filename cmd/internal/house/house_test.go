@@ -44,14 +44,15 @@ var rooms = map[string][]string{
 	"schedule":     {"fsm"},
 	"cluster":      {"fsm", "schedule"},
 	"hives":        {}, // wire types and client
-	"hives/agent":  {"hives", "hives/engine", "hives/models", "hives/device", "hives/runlog"},
+	"hives/agent":  {"hives", "hives/door", "hives/engine", "hives/models", "hives/device", "hives/runlog"},
+	"hives/door":   {}, // the HTTP port of a queen or a hive
 	"hives/engine": {"hives", "hives/device", "hives/runlog"},
 	"hives/models": {"hives"},
 	"hives/device": {"hives"},
 	"hives/runlog": {"hives"},
 	"hives/remote": {"hives"},
 	"hives/fleet":  {"hives", "hives/remote", "fsm", "schedule"},
-	"httpapi":      {"hives", "hives/fleet", "fsm", "schedule", "cluster"},
+	"httpapi":      {"hives", "hives/door", "hives/fleet", "fsm", "schedule", "cluster"},
 	"cmd":          {"cmd", "fsm", "schedule", "cluster", "hives", "hives/agent", "hives/engine", "hives/models", "hives/device", "hives/runlog", "hives/remote", "hives/fleet", "httpapi"},
 	"schedule/sim": {"fsm", "schedule"},
 }
