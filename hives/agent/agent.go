@@ -15,6 +15,7 @@ import (
 
 	"queen-rbee/hives"
 	"queen-rbee/hives/device"
+	"queen-rbee/hives/door"
 	"queen-rbee/hives/engine"
 	"queen-rbee/hives/runlog"
 )
@@ -137,13 +138,15 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	h.session = &session{queens: queens, call: h.call, table: t, down: down, up: h.up,
 		about: a.about(h.devices), logger: log.Named("session")}
 	gate := &gateway{table: t, closing: h.letGo, logger: log.Named("gateway"), readers: gauge{max: int64(openFiles(a.cfg.MaxReaders))}}
+	h.door = door.New(openFiles(a.cfg.MaxReaders)*5/4 + 64) // the readers, and those who only ask
 	m.observe(t, store, &gate.readers)
+	m.registry.MustRegister(&bounds{door: h.door, readers: &gate.readers, table: t, store: store})
 	answers := &reads{id: a.cfg.ID, url: a.url, version: a.cfg.Version, boot: a.boot, began: time.Now(),
 		engines: a.cfg.Engines, table: t, up: h.up, queens: queens,
 		devices: func(r *http.Request) []hives.Device { return h.devices.now(r.Context()) }}
 	s := &server{table: t, gate: gate, reads: answers, token: sha256.Sum256([]byte(a.cfg.Token)), stop: a.Stop,
 		logger: log.Named("http"), metrics: m.registry}
-	h.http = newHTTPServer(s.routes(), log.Named("http"))
+	h.http = newHTTPServer(s.routes(), h.door, log.Named("http"))
 	return h
 }
 
@@ -199,6 +202,7 @@ type hive struct {
 	up      *pipeUp
 	session *session
 	http    *http.Server
+	door    *door.Door
 	metrics *metrics
 	letGo   chan struct{}  // closed when readers are to be let go
 	ended   chan struct{}  // a run has ended: logs may be dropped

@@ -45,6 +45,7 @@ func (t *table) ringRun(workerID string, e *hives.Execute) (answered, <-chan str
 		return answered{}, nil, stale("the run was assigned to incarnation %d of this hive, which runs as %d", e.Incarnation, t.incarnation)
 	}
 	if len(t.runs) >= maxAlive {
+		t.fullRuns.Add(1)
 		return answered{}, nil, hives.Errorf(codeBusy, "%d runs are on this hive, its limit", len(t.runs))
 	}
 	w, ok := t.workers[workerID]
@@ -111,6 +112,7 @@ func (t *table) ringSpawn(epoch string, rec hives.DesiredWorker) error {
 		return stale("this hive is %s and starts no worker by doorbell", t.last.Desired)
 	}
 	if len(t.workers) >= maxWorkers {
+		t.fullWorkers.Add(1)
 		return hives.Errorf(codeBusy, "%d workers are on this hive, its limit", len(t.workers))
 	}
 	t.startWorkerLocked(rec)

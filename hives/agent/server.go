@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"queen-rbee/hives"
+	"queen-rbee/hives/door"
 )
 
 // server is what queens see of the hive over HTTP.
@@ -34,8 +35,8 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // newHTTPServer bounds what a client may hold up. The read timeout stands over each request;
 // net/http lifts it once no more of the body is to come, so it cuts no stream. There is no
 // write timeout: streams are long, and each of their writes has a deadline of its own.
-func newHTTPServer(h http.Handler, logger hclog.Logger) *http.Server {
-	return &http.Server{
+func newHTTPServer(h http.Handler, d *door.Door, logger hclog.Logger) *http.Server {
+	s := &http.Server{
 		Handler:           bounded(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       bodyTime,
@@ -43,6 +44,8 @@ func newHTTPServer(h http.Handler, logger hclog.Logger) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
+	d.Guard(s)
+	return s
 }
 
 // routes is the whole hive API.
@@ -86,6 +89,11 @@ func (s *server) routes() http.Handler {
 // open answers anyone.
 func (s *server) open(do handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if door.Crowded(r.Context()) {
+			w.Header().Set("Connection", "close")
+			s.writeProblem(w, r, hives.Errorf(codeBusy, "this hive has its limit of connections in use; ask again"))
+			return
+		}
 		if err := do(w, r); err != nil {
 			s.writeProblem(w, r, err)
 		}
@@ -166,13 +174,15 @@ func openFiles(wanted int) int {
 
 // gauge counts what is open, up to a bound.
 type gauge struct {
-	n   atomic.Int64
-	max int64
+	n       atomic.Int64
+	max     int64
+	refused atomic.Uint64
 }
 
 func (g *gauge) enter() bool {
 	if g.n.Add(1) > g.max {
 		g.n.Add(-1)
+		g.refused.Add(1)
 		return false
 	}
 	return true

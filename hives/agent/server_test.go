@@ -133,6 +133,16 @@ func TestReadersAreBounded(t *testing.T) {
 	if status, _ := r.ask("POST", "/w/w1/v1/execute", third); status != 202 {
 		t.Fatalf("a doorbell alone is no reader: %d", status)
 	}
+	_, shown := r.ask("GET", "/v1/metrics", nil)
+	for _, want := range []string{
+		`rbee_hive_bound_limit{bound="readers"} 1`, `rbee_hive_bound_used{bound="readers"} 1`, `rbee_hive_bound_refused_total{bound="readers"} 1`,
+		`rbee_hive_bound_used{bound="runs"} 1`, `rbee_hive_bound_used{bound="workers"} 1`, `rbee_hive_bound_used{bound="connections"} `,
+		`rbee_hive_bound_used{bound="runlog_bytes"} `, `rbee_hive_bound_limit{bound="runlog_bytes"} 1.073741824e+09`,
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("%s is not in the metrics", want)
+		}
+	}
 }
 
 func TestAdminShutdownDrains(t *testing.T) {

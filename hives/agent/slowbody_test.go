@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"queen-rbee/hives/agent/agenttest"
+	"queen-rbee/hives/door"
 )
 
 // pipeListener accepts pipes, whose time is that of a synctest bubble.
@@ -41,7 +42,7 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net:
 // dialServer runs the hive's HTTP server over h and connects to it once.
 func dialServer(t *testing.T, h http.Handler) net.Conn {
 	l := &pipeListener{conns: make(chan net.Conn), over: make(chan struct{})}
-	s := newHTTPServer(h, hclog.NewNullLogger())
+	s := newHTTPServer(h, door.New(8), hclog.NewNullLogger())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	client, server := net.Pipe()

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"queen-rbee/hives"
 )
 
@@ -32,9 +30,7 @@ func (h *hive) run(ctx, stop context.Context, listener net.Listener) error {
 	wg.Go(func() { h.retain(inside) })
 	wg.Go(func() { h.devices.run(inside) })
 	wg.Go(func() {
-		// Room for the readers, and for those who only ask.
-		bounded := netutil.LimitListener(listener, openFiles(h.cfg.MaxReaders)*5/4+64)
-		if err := h.http.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
+		if err := h.http.Serve(h.door.Listen(listener)); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
 	})

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -39,6 +40,8 @@ type table struct {
 	runs        map[runKey]*run
 	workers     map[string]*worker
 	known       chan struct{} // closed and made anew when a worker becomes known
+
+	fullRuns, fullWorkers atomic.Uint64 // doorbells that found no room
 }
 
 // parts makes the things in the table. start functions set their goroutine going.
@@ -51,6 +54,13 @@ type parts struct {
 func newTable(store *runlog.Store, logger hclog.Logger) *table {
 	return &table{store: store, logger: logger, runs: map[runKey]*run{}, workers: map[string]*worker{},
 		known: make(chan struct{})}
+}
+
+// counts is how many runs and workers there are.
+func (t *table) counts() (runs, workers int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.runs), len(t.workers)
 }
 
 // restore sets what an earlier start acted on. Call it before anything else.

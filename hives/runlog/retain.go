@@ -37,6 +37,19 @@ func (s *Store) Retain() ([]Meta, error) {
 	return dropped, errors.Join(errs...)
 }
 
+// Usage is how many bytes of disk all logs take, as Retain counts them, and how many they may.
+func (s *Store) Usage() (used, limit int64) {
+	logs, err := s.all()
+	if err != nil {
+		return 0, s.limits.Bytes
+	}
+	for _, l := range logs {
+		bytes, _, _ := l.keeps()
+		used += bytes
+	}
+	return used, s.limits.Bytes
+}
+
 // all gives the logs in no order.
 func (s *Store) all() ([]*Log, error) {
 	s.mu.Lock()
