@@ -16,8 +16,8 @@ func (s *Server) identify(a access, r *request) error {
 	if a == public {
 		return nil
 	}
-	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || secret == "" {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return fsm.Errorf(fsm.CodeUnauthenticated, "Authorization: send \"Bearer KEY\"")
 	}
 	isHive, isQueen := s.queen.AuthorizeHive(secret), s.queen.AuthorizeQueen(secret)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -58,6 +59,10 @@ func (r *request) releaseBody() {
 // have to try again must have it, and a client that sends slowly must hold nothing else.
 // The deadline of ServeHTTP ends with it; after an error it stays.
 func (s *Server) readBody(w http.ResponseWriter, r *request, limit int64) error {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110: what would have been taken
+		return fsm.Errorf(codeEncoding, "Content-Encoding: %.40q is not taken; send the body as it is", e)
+	}
 	if r.ContentLength > limit {
 		return fsm.Errorf(fsm.CodeTooLarge, "body: %d bytes, at most %d are taken", r.ContentLength, limit)
 	}

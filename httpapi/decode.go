@@ -5,16 +5,33 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"time"
 
 	"queen-rbee/fsm"
 )
 
 // decodeStrict reads one JSON object into v; unknown fields, wrong types and trailing bytes
-// are errors that name the field. An empty body leaves v as it is when it may be empty.
+// are errors that name the field.
 func decodeStrict(data []byte, v any) error {
+	return decodeFields(data, v, true)
+}
+
+// decodeOpen is decodeStrict for objects that may say more than is read of them.
+func decodeOpen(data []byte, v any) error {
+	return decodeFields(data, v, false)
+}
+
+func decodeFields(data []byte, v any, strict bool) error {
+	fields, err := scanObject(data)
+	if err != nil {
+		return err
+	}
+	if err := checkFields(fields, v, strict); err != nil {
+		return err
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
+	if strict {
+		dec.DisallowUnknownFields() // further inside
+	}
 	if err := dec.Decode(v); err != nil {
 		return invalidJSON(err)
 	}
@@ -36,15 +53,6 @@ func invalidJSON(err error) error {
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fsm.Errorf(fsm.CodeInvalid, "body: not JSON at byte %d: %v", e.Offset, e)
 	}
-	if errors.Is(err, io.EOF) {
-		return fsm.Errorf(fsm.CodeInvalid, "body: is empty; a JSON object is needed")
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fsm.Errorf(fsm.CodeInvalid, "body: not JSON: it ends in the middle")
-	}
-	if e, ok := errors.AsType[*fsm.Error](err); ok {
-		return e
-	}
 	return fsm.Errorf(fsm.CodeInvalid, "body: %v", err)
 }
 
@@ -58,24 +66,9 @@ func wanted(e *json.UnmarshalTypeError) string {
 		return "a list"
 	case "struct", "map":
 		return "an object"
+	case "float64":
+		return "a number that 64 bits can hold"
 	default:
-		return "a number of type " + e.Type.String()
+		return "a whole number that fits " + e.Type.String()
 	}
-}
-
-// duration is a JSON duration like "30s".
-type duration time.Duration
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (d *duration) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return fsm.Errorf(fsm.CodeInvalid, "duration %.40s: write it as a string like \"30s\"", b)
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil || v < 0 {
-		return fsm.Errorf(fsm.CodeInvalid, "duration %.40q: write it like \"30s\" or \"5m\", not negative", s)
-	}
-	*d = duration(v)
-	return nil
 }

@@ -22,6 +22,7 @@ var statuses = map[string]int{
 	fsm.CodeNotFound:            http.StatusNotFound,
 	fsm.CodeModelNotFound:       http.StatusNotFound,
 	codeMethod:                  http.StatusMethodNotAllowed,
+	codeEncoding:                http.StatusUnsupportedMediaType,
 	fsm.CodeTimeout:             http.StatusRequestTimeout,
 	fsm.CodeConflict:            http.StatusConflict,
 	fsm.CodeStale:               http.StatusConflict,
@@ -46,6 +47,7 @@ var statuses = map[string]int{
 
 const (
 	codeMethod      = "method_not_allowed"
+	codeEncoding    = "unsupported_encoding"
 	codeBusy        = "too_many_requests" // this queen's bound, not the cluster's
 	codeDraining    = "draining"          // this queen is leaving; another serves
 	codeUnreachable = "hive_unreachable"

@@ -105,6 +105,9 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *request) error {
 		if err != nil {
 			return fsm.Errorf(fsm.CodeInvalid, "%s: %.100q is not escaped as a path: %v", k, v, err)
 		}
+		if len(plain) > maxPathID {
+			return fsm.Errorf(fsm.CodeInvalid, "%s: %d bytes in the path, at most %d", k, len(plain), maxPathID)
+		}
 		r.vars[k] = plain
 	}
 	if g := hr.Header.Get(headerGrace); g != "" {
@@ -113,6 +116,9 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *request) error {
 			return fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be a duration of 0s to 1h", headerGrace, g)
 		}
 		r.graceTime = d
+	}
+	if _, err := url.ParseQuery(hr.URL.RawQuery); err != nil {
+		return fsm.Errorf(fsm.CodeInvalid, "query: does not parse: %v", err)
 	}
 	if rt.body != 0 {
 		limit := rt.body
@@ -180,11 +186,15 @@ func (r *request) grace(standard time.Duration) time.Duration {
 
 // idempotencyKey is the key under which a repeat is the same request, empty when there is none.
 func (r *request) idempotencyKey() (string, error) {
-	key := r.Header.Get("Idempotency-Key")
-	if len(key) > maxIdempotencyKey {
-		return "", fsm.Errorf(fsm.CodeInvalid, "Idempotency-Key: at most %d bytes", maxIdempotencyKey)
+	keys := r.Header.Values("Idempotency-Key")
+	if len(keys) == 0 {
+		return "", nil
 	}
-	return key, nil
+	unfit := func(c rune) bool { return c < ' ' || c > '~' }
+	if k := keys[0]; len(keys) > 1 || k == "" || len(k) > maxIdempotencyKey || strings.ContainsFunc(k, unfit) {
+		return "", fsm.Errorf(fsm.CodeInvalid, "Idempotency-Key: give one of 1 to %d printable ASCII characters, or none", maxIdempotencyKey)
+	}
+	return keys[0], nil
 }
 
 // answerError tells the client, and the log what the client is not told.
@@ -259,7 +269,11 @@ func writePage[T any](w http.ResponseWriter, r *request, items iter.Seq2[string,
 	if err != nil {
 		return err
 	}
-	cursor, last := r.URL.Query().Get("cursor"), ""
+	cursor, err := cursorOf(r)
+	if err != nil {
+		return err
+	}
+	last := ""
 	out := listJSON[T]{Items: []T{}}
 	for id, item := range items {
 		if id <= cursor {

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -32,8 +31,8 @@ func (s *Server) registerHive(w http.ResponseWriter, r *request) error {
 // heartbeat is POST /v2/hives/{id}/heartbeat.
 func (s *Server) heartbeat(w http.ResponseWriter, r *request) error {
 	var hb hives.Heartbeat
-	if err := json.Unmarshal(r.body, &hb); err != nil { // a newer hive may say more
-		return invalidJSON(err)
+	if err := decodeOpen(r.body, &hb); err != nil { // a newer hive may say more
+		return err
 	}
 	ans, err := s.cfg.Fleet.Beat(r.Context(), r.vars["id"], &hb)
 	if err != nil {
@@ -122,6 +121,11 @@ func (s *Server) resumeHive(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) wish(w http.ResponseWriter, r *request, wish fsm.HiveWish) error {
+	if len(r.body) > 0 {
+		if err := decodeStrict(r.body, &struct{}{}); err != nil {
+			return err
+		}
+	}
 	return s.do(w, r, schedule.Request{HiveWish: &schedule.HiveWish{ID: r.vars["id"], Desired: wish}},
 		map[string]string{"id": r.vars["id"], "desired": hiveWishes[wish]})
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
 	"queen-rbee/schedule"
@@ -40,6 +42,9 @@ func (s *Server) ownJob(r *request) (*fsm.Job, *fsm.View, error) {
 	id := r.vars["id"]
 	if j, ok := r.view.Job(id); ok && (r.admin || j.Tenant == r.tenant) {
 		return j, r.view, nil
+	}
+	if _, err := ulid.ParseStrict(id); err != nil { // no id of a job: not worth a question to the leader
+		return nil, nil, fsm.Errorf(fsm.CodeNotFound, "there is no job %.100q", id)
 	}
 	j, v, err := s.findJob(r.Context(), id)
 	if err != nil {
@@ -73,7 +78,14 @@ func (s *Server) listJobs(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	jobs, next := r.view.Jobs(f, q.Get("cursor"), limit)
+	cursor, err := cursorOf(r)
+	if err != nil {
+		return err
+	}
+	if _, err := ulid.ParseStrict(cursor); cursor != "" && err != nil {
+		return fsm.Errorf(fsm.CodeInvalid, "cursor: %.60q is none; give the next_cursor of the page before", cursor)
+	}
+	jobs, next := r.view.Jobs(f, cursor, limit)
 	out := listJSON[jobJSON]{Items: make([]jobJSON, 0, len(jobs)), NextCursor: next}
 	for _, j := range jobs {
 		out.Items = append(out.Items, jobOf(j, false))
@@ -93,6 +105,24 @@ func limitOf(r *request) (int, error) {
 		return 0, fsm.Errorf(fsm.CodeInvalid, "limit: %.40q must be 1 to 1000", l)
 	}
 	return n, nil
+}
+
+// flagOf reads a query that is true or false, false when absent.
+func flagOf(r *request, name string) (bool, error) {
+	switch q := r.URL.Query().Get(name); q {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be true or false", name, q)
+	}
+}
+
+// cursorOf reads ?cursor=, where the last page ended.
+func cursorOf(r *request) (string, error) {
+	cursor := r.URL.Query().Get("cursor")
+	return cursor, validateName("cursor", cursor, fsm.MaxName)
 }
 
 // showJob is GET /v2/jobs/{id}.

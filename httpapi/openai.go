@@ -43,8 +43,11 @@ func (s *Server) chatCompletions(w http.ResponseWriter, r *request) error {
 // completions is POST /v1/completions.
 func (s *Server) completions(w http.ResponseWriter, r *request) error {
 	return s.openAI(w, r, func(o *openAIRequest) error {
-		if len(o.Prompt) == 0 {
+		switch {
+		case len(o.Prompt) == 0 || string(o.Prompt) == "null":
 			return fsm.Errorf(fsm.CodeInvalid, "prompt: is missing")
+		case o.Prompt[0] != '"' && o.Prompt[0] != '[':
+			return fsm.Errorf(fsm.CodeInvalid, "prompt: is %.40q, must be a string or a list", o.Prompt)
 		}
 		return nil
 	})
@@ -52,8 +55,8 @@ func (s *Server) completions(w http.ResponseWriter, r *request) error {
 
 func (s *Server) openAI(w http.ResponseWriter, r *request, validate func(*openAIRequest) error) error {
 	var o openAIRequest
-	if err := json.Unmarshal(r.body, &o); err != nil {
-		return invalidJSON(err)
+	if err := decodeOpen(r.body, &o); err != nil {
+		return err
 	}
 	if err := o.validate(validate); err != nil {
 		return err
@@ -106,16 +109,11 @@ func (r *request) extensions(job *fsm.Job) (within time.Duration, err error) {
 	if job.Priority, err = priorityOf("X-Rbee-Priority", r.Header.Get("X-Rbee-Priority")); err != nil {
 		return 0, err
 	}
-	if job.Session = r.Header.Get("X-Rbee-Session"); len(job.Session) > maxName {
-		return 0, fsm.Errorf(fsm.CodeInvalid, "X-Rbee-Session: at most %d bytes", maxName)
+	job.Session = r.Header.Get("X-Rbee-Session")
+	if err = validateName("X-Rbee-Session", job.Session, maxName); err != nil {
+		return 0, err
 	}
-	if d := r.Header.Get("X-Rbee-Deadline"); d != "" {
-		within, err = time.ParseDuration(d)
-		if err != nil || within <= 0 {
-			return 0, fsm.Errorf(fsm.CodeInvalid, "X-Rbee-Deadline: %.40q must be a duration like 30s", d)
-		}
-	}
-	return within, nil
+	return withinOf("X-Rbee-Deadline", r.Header.Get("X-Rbee-Deadline"))
 }
 
 // listModels is GET /v1/models: everything that could be served, loaded or not.

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -38,7 +40,9 @@ const (
 // routes is the whole API.
 var routes = []route{
 	{"GET", "/health", public, 0, (*Server).health},
+	{"HEAD", "/health", public, 0, (*Server).health},
 	{"GET", "/ready", public, 0, (*Server).ready},
+	{"HEAD", "/ready", public, 0, (*Server).ready},
 
 	{"POST", "/v2/tasks", user, large, (*Server).submitTask},
 	{"GET", "/v2/jobs", user, 0, (*Server).listJobs},
@@ -80,20 +84,36 @@ var routes = []route{
 	{"GET", "/v1/models/{id:.+}", user, 0, (*Server).showModel},
 }
 
-// router makes the table into a handler. Encoded slashes stay inside one segment.
+// router makes the table into a handler. Encoded slashes stay inside one segment, and a path is
+// what it says: a redirect to a cleaner one would make a GET of a POST.
 func (s *Server) router() http.Handler {
-	m := mux.NewRouter().UseEncodedPath()
-	for _, rt := range routes {
-		m.Methods(rt.method).Path(rt.path).Handler(s.wrap(rt))
-	}
+	m := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	metrics := promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{})
-	m.Methods("GET").Path("/metrics").Handler(s.wrap(route{"GET", "/metrics", user, 0,
-		func(_ *Server, w http.ResponseWriter, r *request) error { metrics.ServeHTTP(w, r.Request); return nil }}))
+	all := append(slices.Clone(routes), route{"GET", "/metrics", user, 0,
+		func(_ *Server, w http.ResponseWriter, r *request) error { metrics.ServeHTTP(w, r.Request); return nil }})
+	methods, paths := map[string][]string{}, []string{}
+	for _, rt := range all {
+		m.Methods(rt.method).Path(rt.path).Handler(s.wrap(rt))
+		if methods[rt.path] == nil {
+			paths = append(paths, rt.path)
+		}
+		methods[rt.path] = append(methods[rt.path], rt.method)
+	}
+	// The router's own word on methods is lost when a later route has the method and not the path.
+	for _, path := range paths {
+		m.Path(path).Handler(s.wrap(wrongMethod(methods[path])))
+	}
 	m.NotFoundHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
-		return fsm.Errorf(fsm.CodeNotFound, "there is nothing at %s %.200s", r.Method, r.URL.Path)
-	}})
-	m.MethodNotAllowedHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
-		return fsm.Errorf(codeMethod, "%.200s does not answer to %.20s", r.URL.Path, r.Method)
+		return fsm.Errorf(fsm.CodeNotFound, "there is nothing at %.20s %.200q; paths are as docs/api.md writes them, without // and ..", r.Method, r.URL.Path)
 	}})
 	return m
+}
+
+// wrongMethod answers for a path that has only other methods.
+func wrongMethod(methods []string) route {
+	allow := strings.Join(methods, ", ")
+	return route{"", "", public, 0, func(_ *Server, w http.ResponseWriter, r *request) error {
+		w.Header().Set("Allow", allow)
+		return fsm.Errorf(codeMethod, "%.200q does not answer to %.20s, only to %s", r.URL.Path, r.Method, allow)
+	}}
 }

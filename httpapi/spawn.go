@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"net/http"
@@ -26,7 +27,7 @@ func (s *Server) spawnWorker(w http.ResponseWriter, r *request) error {
 	if err := decodeStrict(r.body, &req); err != nil {
 		return err
 	}
-	if err := validateModel(req.Model); err != nil {
+	if err := cmp.Or(validateModel(req.Model), validateName("hive", req.Hive, fsm.MaxID), validateName("device", req.Device, fsm.MaxID)); err != nil {
 		return err
 	}
 	if req.Slots < 0 || req.Slots > 1024 {

@@ -32,7 +32,7 @@ type taskRequest struct {
 	Detach       bool              `json:"detach"`
 	Session      string            `json:"session"`
 	Hive         string            `json:"hive"`
-	Deadline     duration          `json:"deadline"`
+	Deadline     string            `json:"deadline"`
 	Labels       map[string]string `json:"labels"`
 	OnWorkerLoss string            `json:"on_worker_loss"`
 }
@@ -49,6 +49,10 @@ func (s *Server) submitTask(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	within, err := withinOf("deadline", t.Deadline)
+	if err != nil {
+		return err
+	}
 	job.Grace = s.jobGrace(r)
 	if !t.Detach {
 		closeStream, err := s.openStream()
@@ -57,7 +61,7 @@ func (s *Server) submitTask(w http.ResponseWriter, r *request) error {
 		}
 		defer closeStream()
 	}
-	sub, err := s.submit(w, r, job, time.Duration(t.Deadline))
+	sub, err := s.submit(w, r, job, within)
 	if err != nil {
 		return err
 	}

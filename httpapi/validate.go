@@ -5,6 +5,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"queen-rbee/fsm"
 )
@@ -13,6 +17,7 @@ import (
 const (
 	maxIdempotencyKey = 255
 	maxName           = 256
+	maxPathID         = 256 // of a job, hive, worker, queen or model
 	maxTokens         = 1 << 24
 	maxLabels         = 64
 	maxStops          = 16
@@ -39,10 +44,9 @@ func (t *taskRequest) validate() error {
 		return fsm.Errorf(fsm.CodeInvalid, "temperature: is %g, must be 0 to 2", *t.Temperature)
 	case t.TopP != nil && (*t.TopP <= 0 || *t.TopP > 1):
 		return fsm.Errorf(fsm.CodeInvalid, "top_p: is %g, must be above 0, at most 1", *t.TopP)
-	case len(t.Session) > maxName:
-		return fsm.Errorf(fsm.CodeInvalid, "session: %d bytes, at most %d", len(t.Session), maxName)
-	case len(t.Hive) > fsm.MaxID:
-		return fsm.Errorf(fsm.CodeInvalid, "hive: %d bytes, at most %d", len(t.Hive), fsm.MaxID)
+	}
+	if err := cmp.Or(validateName("session", t.Session, maxName), validateName("hive", t.Hive, fsm.MaxID)); err != nil {
+		return err
 	}
 	for i, m := range t.Messages {
 		if err := validateMessage(i, m); err != nil {
@@ -56,10 +60,31 @@ func validateModel(model string) error {
 	if model == "" {
 		return fsm.Errorf(fsm.CodeInvalid, "model: is missing; GET /v1/models lists what there is")
 	}
-	if len(model) > maxName {
-		return fsm.Errorf(fsm.CodeInvalid, "model: %d bytes, at most %d", len(model), maxName)
+	return validateName("model", model, maxName)
+}
+
+// validateName takes what may stand in a log and in the state: text on one line, of at most so
+// many bytes. It may be empty.
+func validateName(field, name string, most int) error {
+	switch {
+	case len(name) > most:
+		return fsm.Errorf(fsm.CodeInvalid, "%s: %d bytes, at most %d", field, len(name), most)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fsm.Errorf(fsm.CodeInvalid, "%s: %.60q holds control characters; use printable text", field, name)
 	}
 	return nil
+}
+
+// withinOf reads how long after its acceptance a job ends at the latest; 0 when nothing is said.
+func withinOf(field, s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be a duration above 0, like 30s or 5m", field, s)
+	}
+	return d, nil
 }
 
 func validateMessage(i int, m json.RawMessage) error {
@@ -81,8 +106,8 @@ func validateStop(raw json.RawMessage) error {
 	if json.Unmarshal(raw, &one) == nil {
 		return nil
 	}
-	var many []string
-	if json.Unmarshal(raw, &many) != nil || len(many) > maxStops {
+	var many []*string
+	if json.Unmarshal(raw, &many) != nil || len(many) > maxStops || slices.Contains(many, nil) {
 		return fsm.Errorf(fsm.CodeInvalid, "stop: must be a string or a list of at most %d strings", maxStops)
 	}
 	return nil
@@ -118,6 +143,9 @@ func labelsOf(m map[string]string) ([]fsm.Label, error) {
 	for k, v := range m {
 		if k == "" || len(k) > maxName || len(v) > maxName {
 			return nil, fsm.Errorf(fsm.CodeInvalid, "labels: %.60q: keys of 1 to %d bytes, values of at most as many", k, maxName)
+		}
+		if err := validateName("labels", k+v, 2*maxName); err != nil {
+			return nil, err
 		}
 		out = append(out, fsm.Label{Key: k, Value: v})
 	}

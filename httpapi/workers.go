@@ -79,7 +79,11 @@ func (s *Server) listWorkers(w http.ResponseWriter, r *request) error {
 
 // stopWorker is DELETE /v2/workers/{id}; ?force=true ends its runs too.
 func (s *Server) stopWorker(w http.ResponseWriter, r *request) error {
-	return s.stop(w, r, r.vars["id"], r.URL.Query().Get("force") == "true")
+	force, err := flagOf(r, "force")
+	if err != nil {
+		return err
+	}
+	return s.stop(w, r, r.vars["id"], force)
 }
 
 // shutdownWorker is POST /v2/workers/shutdown.
@@ -93,6 +97,9 @@ func (s *Server) shutdownWorker(w http.ResponseWriter, r *request) error {
 	}
 	if req.WorkerID == "" {
 		return fsm.Errorf(fsm.CodeInvalid, "worker_id: is missing")
+	}
+	if err := validateName("worker_id", req.WorkerID, fsm.MaxID); err != nil {
+		return err
 	}
 	return s.stop(w, r, req.WorkerID, req.Force)
 }

@@ -39,6 +39,9 @@ func facts(hiveURL, version string, devices []hives.Device, labels map[string]st
 		if d.ID == "" || len(d.ID) > maxText || len(d.Kind) > maxText || d.TotalBytes < 0 {
 			return f, fsm.Errorf(fsm.CodeInvalid, "devices: %.100q: an id of 1 to %d bytes and total_bytes >= 0 are needed", d.ID, maxText)
 		}
+		if slices.ContainsFunc(f.Devices, func(had fsm.Device) bool { return had.ID == d.ID }) {
+			return f, fsm.Errorf(fsm.CodeInvalid, "devices: %.100q is there twice", d.ID)
+		}
 		f.Devices = append(f.Devices, fsm.Device{ID: d.ID, Kind: d.Kind, Total: d.TotalBytes})
 	}
 	if len(labels) > maxLabels {

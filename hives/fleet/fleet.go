@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"sync"
 	"time"
 
@@ -79,12 +80,15 @@ func New(q Queen, interval time.Duration) *Fleet {
 	return f
 }
 
+// idPattern is what a hive may be called: it stands in URLs and logs.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
 // Register makes a start of a hive's agent known; the same boot again is the same incarnation.
 func (f *Fleet) Register(ctx context.Context, r hives.Registration) (hives.Registered, error) {
-	if r.ID == "" || len(r.ID) > maxText {
-		return hives.Registered{}, fsm.Errorf(fsm.CodeInvalid, "id: a hive needs an id of 1 to %d bytes", maxText)
+	if !idPattern.MatchString(r.ID) {
+		return hives.Registered{}, fsm.Errorf(fsm.CodeInvalid, "id: %.70q is not the id of a hive: use 1 to 64 letters, digits and . _ -", r.ID)
 	}
-	if r.Boot == "" || len(r.Boot) > maxText {
+	if !idPattern.MatchString(r.Boot) {
 		return hives.Registered{}, fsm.Errorf(fsm.CodeInvalid, "boot: a ULID of this start is needed")
 	}
 	if _, err := facts(r.URL, r.Version, r.Devices, r.Labels, r.Engines); err != nil {
