@@ -15,6 +15,7 @@ TIMEOUT ?= 10m
 SEEDS   ?= 1000
 SEED    ?= 1
 FUZZTIME ?= 5s
+BENCH   ?=
 
 GOLANGCI_VERSION    := v2.15.0
 STATICCHECK_VERSION := v0.8.2
@@ -23,7 +24,7 @@ TOOLS ?= $(CURDIR)/bin/tools
 # A nightly length: make chaos CHAOS="-duration 30m -seed 7". Root makes the network and disk faults possible.
 CHAOS ?= -duration 10m
 
-.PHONY: all build demo test sim chaos race lint tools fmt fuzz clean $(BINARIES)
+.PHONY: all build demo test sim chaos bench race lint tools fmt fuzz clean $(BINARIES)
 
 all: build
 
@@ -48,6 +49,11 @@ sim:
 chaos: build
 	CGO_ENABLED=0 go build -trimpath -o bin/chaos ./cmd/internal/chaos/cmd
 	RBEE_E2E_BIN=$(CURDIR)/bin bin/chaos $(CHAOS)
+
+# Every figure beside its baseline: make bench BENCH="-run 'commit' -rounds 9 -quick"; -help tells more.
+bench: build
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bench ./cmd/internal/bench/run
+	bin/bench $(BENCH)
 
 # Whole processes are tested by make test; RBEE_E2E_RACE=1 builds those with the detector too.
 race:

@@ -1,0 +1,8 @@
+package core
+
+import "queen-rbee/cmd/internal/bench"
+
+// Families are the rows of the replicated core, in the order of the reliability page.
+func Families() []bench.Family {
+	return []bench.Family{loneCommit()}
+}
