@@ -24,7 +24,7 @@ TOOLS ?= $(CURDIR)/bin/tools
 # A nightly length: make chaos CHAOS="-duration 30m -seed 7". Root makes the network and disk faults possible.
 CHAOS ?= -duration 10m
 
-.PHONY: all build demo test sim chaos bench race lint tools fmt fuzz clean $(BINARIES)
+.PHONY: all build demo test sim chaos bench bench-tools race lint tools fmt fuzz clean $(BINARIES)
 
 all: build
 
@@ -54,6 +54,11 @@ chaos: build
 bench: build
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/bench ./cmd/internal/bench/run
 	bin/bench $(BENCH)
+
+# The relays that ours is measured against; bench runs without them, and says what it lacks.
+bench-tools:
+	apt-get update
+	apt-get install -y --no-install-recommends nginx haproxy
 
 # Whole processes are tested by make test; RBEE_E2E_RACE=1 builds those with the detector too.
 race:

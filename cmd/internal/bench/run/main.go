@@ -15,11 +15,12 @@ import (
 
 	"queen-rbee/cmd/internal/bench"
 	"queen-rbee/cmd/internal/bench/core"
+	"queen-rbee/cmd/internal/bench/relay"
 	"queen-rbee/cmd/internal/version"
 )
 
 // families are all that is measured, in order.
-func families() []bench.Family { return core.Families() }
+func families() []bench.Family { return append(core.Families(), relay.Families()...) }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
