@@ -1,7 +1,6 @@
 package core
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -52,10 +51,10 @@ func (s *stage) TempDir() string {
 	return dir
 }
 
-// withQueens runs f with three queens that vote and are settled, as they are shipped: the
+// withQueens runs f with n queens that vote and are settled, as they are shipped: the
 // default timings, a preallocated log, TCP without anything in between. configure may change
 // that. They have ended when it returns.
-func withQueens(r *bench.Rounds, configure func(*cluster.Config), f func(*clustertest.Cluster) error) (err error) {
+func withQueens(r *bench.Rounds, n int, configure func(*cluster.Config), f func(*clustertest.Cluster) error) (err error) {
 	dir, err := os.MkdirTemp(r.Dir, "queens-")
 	if err != nil {
 		return err
@@ -74,7 +73,7 @@ func withQueens(r *bench.Rounds, configure func(*cluster.Config), f func(*cluste
 		}
 		_ = os.RemoveAll(dir)
 	}()
-	c := clustertest.New(s, 3, func(cfg *cluster.Config) {
+	c := clustertest.New(s, n, func(cfg *cluster.Config) {
 		cfg.Timings, cfg.Segment, cfg.Network, cfg.Logger = cluster.LAN(), 0, nil, nil
 		cfg.Timings.DiskStall = 0 // three queens on one disk: when it stalls, none would be left
 		if configure != nil {
@@ -86,8 +85,3 @@ func withQueens(r *bench.Rounds, configure func(*cluster.Config), f func(*cluste
 
 // leaderOf is the queen that leads now.
 func leaderOf(c *clustertest.Cluster) *cluster.Queen { return c.Settled().Queen() }
-
-// patient bounds one request, so that a run ends by itself.
-func patient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, clustertest.Patience)
-}

@@ -1,0 +1,53 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"queen-rbee/cluster"
+	"queen-rbee/cluster/clustertest"
+	"queen-rbee/cmd/internal/bench"
+)
+
+// accepted lets many submitters submit at the leader, each one job after the other. The jobs
+// wait: nothing but accepting them is measured.
+func accepted(submitters int, goal float64) bench.Family {
+	row := fmt.Sprintf("accepted jobs/s, %d submitters", submitters)
+	return bench.Family{
+		Name: row,
+		Rows: []bench.Spec{{Name: row, Unit: "jobs/s", Against: "fdatasync/s", Goal: bench.AtLeast(goal)}},
+		Run: func(ctx context.Context, r *bench.Rounds) error {
+			return withQueens(r, 3, roomy, func(c *clustertest.Cluster) error {
+				disk, err := bench.OpenDisk(r.Dir)
+				if err != nil {
+					return err
+				}
+				defer disk.Close()
+				var j jobs
+				if err := offer(ctx, leaderOf(c), false); err != nil {
+					return err
+				}
+				return r.Each(ctx, func(n int) error {
+					v, b, err := bench.Pair(n, func() (bench.Figure, error) {
+						q := leaderOf(c)
+						return crowd(ctx, submitters, r.Span(time.Second), func(ctx context.Context) error {
+							_, err := q.Do(ctx, j.next())
+							return err
+						})
+					}, func() (bench.Figure, error) {
+						rate, _, err := disk.Rate(r.Span(time.Second))
+						return rate, err
+					})
+					r.Put(row, v, b)
+					return err
+				})
+			})
+		},
+	}
+}
+
+// roomy lets more jobs wait than a run can make.
+func roomy(cfg *cluster.Config) {
+	cfg.Limits.QueuedJobs, cfg.Limits.QueuedBytes = 1<<30, 1<<40
+}

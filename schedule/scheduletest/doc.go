@@ -1,0 +1,2 @@
+// Package scheduletest makes worlds of any size for benchmarks of the plan.
+package scheduletest
