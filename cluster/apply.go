@@ -20,8 +20,9 @@ type raftLog interface {
 // committer is the one place that tells refused, committed and unknown apart. It serves one
 // term: raft itself takes an entry, and says that this queen leads, in whatever term is current.
 type committer struct {
-	raft *raft.Raft
-	term uint64
+	raft    *raft.Raft
+	term    uint64
+	members electorate
 }
 
 func (c committer) commit(data []byte) (fsm.Outcome, fate, error) {
@@ -57,7 +58,13 @@ func fateOf(err error) fate {
 }
 
 func (c committer) verify() error {
+	if c.members.mixed() {
+		return c.members.confirm(c.term)
+	}
 	err := c.raft.VerifyLeader().Error()
+	if err == nil && c.members.mixed() { // one was seated meanwhile
+		err = c.members.confirm(c.term)
+	}
 	if err == nil && c.raft.CurrentTerm() != c.term { // lost, and won again meanwhile
 		err = raft.ErrLeadershipLost
 	}

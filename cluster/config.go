@@ -26,8 +26,8 @@ type Config struct {
 	AdvertiseHost string   // host others dial; the listen host when empty
 	Bootstrap     bool     // start a new cluster; harmless on a data directory that has one
 	Join          []string // host:port or URL of any queen's HTTP; harmless once joined
-	Role          fsm.Role
-	Token         string // cluster token; the data directory's when empty, minted at bootstrap
+	Role          fsm.Role // 0 is the data directory's, and voter for a new queen
+	Token         string   // cluster token; the data directory's when empty, minted at bootstrap
 	Version       string
 
 	Timings  Timings
@@ -107,7 +107,7 @@ func DefaultBounds() Bounds {
 // Default is a configuration that lacks only names, addresses, Plan and a way in.
 func Default() Config {
 	return Config{
-		RaftAddr: "127.0.0.1:7832", GossipAddr: "127.0.0.1:7831", Role: fsm.RoleVoter,
+		RaftAddr: "127.0.0.1:7832", GossipAddr: "127.0.0.1:7831",
 		Timings: LAN(), Bounds: DefaultBounds(), Park: 10 * time.Second, Limits: schedule.Defaults(),
 	}
 }
@@ -144,10 +144,10 @@ func (c *Config) Validate() error {
 			return bad("join", "%.120q: %v: give host:port or URL of any queen's HTTP", a, err)
 		}
 	}
-	if c.Role != fsm.RoleVoter && c.Role != fsm.RoleRelay {
+	if c.Role > fsm.RoleRelay {
 		return bad("role", "%d is unknown: use voter or relay", c.Role)
 	}
-	if c.Bootstrap && c.Role != fsm.RoleVoter {
+	if c.Bootstrap && c.Role == fsm.RoleRelay {
 		return bad("role", "the first queen votes: use voter with --bootstrap")
 	}
 	if c.Token != "" && len(c.Token) < minToken {

@@ -10,12 +10,15 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"queen-rbee/fsm"
 )
 
 // identity is what a data directory says of whose it is.
 type identity struct {
 	Name      string `json:"name"`
 	ClusterID string `json:"cluster_id,omitempty"` // empty until born or joined
+	Role      string `json:"role,omitempty"`       // voter when empty
 }
 
 // dataDir is an open, locked data directory. Only its cluster changes after it was opened.
@@ -23,6 +26,7 @@ type dataDir struct {
 	path  string
 	lock  *os.File
 	token string
+	role  fsm.Role
 	fresh bool // there was no identity before this start
 
 	mu sync.Mutex // of id: joining and catching up both learn the cluster
@@ -91,7 +95,7 @@ func (d *dataDir) loadIdentity(cfg *Config) error {
 		}
 		d.fresh = true
 		d.id.Name = cfg.Name
-		return d.saveIdentity()
+		return d.takeRole(cfg.Role)
 	case err != nil:
 		return startError(err, "%s cannot be read: %v", path, err)
 	}
@@ -101,7 +105,28 @@ func (d *dataDir) loadIdentity(cfg *Config) error {
 	if d.id.Name != cfg.Name {
 		return startError(nil, "the data directory %s belongs to queen %q, not %q: start with --name %s or give another --data-dir", d.path, d.id.Name, cfg.Name, d.id.Name)
 	}
-	return nil
+	return d.takeRole(cfg.Role)
+}
+
+// takeRole settles what this queen is. It is said once, before the queen is a member: raft
+// makes no relay of a voter, and a voter that took itself for a relay would still be counted.
+func (d *dataDir) takeRole(asked fsm.Role) error {
+	was := fsm.RoleVoter
+	if d.id.Role == fsm.RoleRelay.String() {
+		was = fsm.RoleRelay
+	}
+	switch {
+	case asked == 0 || asked == was:
+		asked = was
+	case d.id.ClusterID != "":
+		return startError(nil, "queen %s is a %s of its cluster, not a %s: leave --role away; to change it, remove the queen from the cluster (rbee-keeper queens remove %s), empty %s and join again with --role %s", d.id.Name, was, asked, d.id.Name, d.path, asked)
+	}
+	d.role = asked
+	if d.id.Role == asked.String() {
+		return nil
+	}
+	d.id.Role = asked.String()
+	return d.saveIdentity()
 }
 
 // cluster is the id of the cluster the directory belongs to; empty until born or joined.

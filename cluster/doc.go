@@ -19,6 +19,8 @@
 //     that was given up is done in a later term. Whoever is not the leader says so.
 //   - A View is published before Apply returns, so it holds all this queen ever acknowledged.
 //   - Cluster time never goes back and is never early (clock.go).
+//   - Relays (queens without a vote) hold the state and serve clients. They count for nothing:
+//     no commit, election or confirmation of a leader needs one or is helped by one.
 //   - Gossip gives hints. Only an operator or the membership duty changes who votes.
 //   - An entry nobody can read, or a disk that fails or hangs, stops the queen with a message.
 //

@@ -151,6 +151,6 @@ func joinRefusal(addr string, status int, data []byte) error {
 
 // joinRequest presents this queen.
 func (n *node) joinRequest(clusterID string) JoinRequest {
-	return JoinRequest{ID: n.cfg.Name, Boot: n.cfg.Boot, ClusterID: clusterID, Role: n.cfg.Role, HTTP: n.cfg.HTTPURL,
+	return JoinRequest{ID: n.cfg.Name, Boot: n.cfg.Boot, ClusterID: clusterID, Role: n.dir.role, HTTP: n.cfg.HTTPURL,
 		Raft: n.transport.addr, Gossip: n.gossip.addr, Version: n.cfg.Version, Level: fsm.CurrentLevel}
 }

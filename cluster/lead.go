@@ -132,7 +132,7 @@ func (n *node) lead(ctx context.Context) error {
 	since := n.replica.clock.lead(n.replica.view().Meta().Now)
 	defer n.replica.clock.follow()
 	g, ctx := errgroup.WithContext(ctx)
-	l := &leadership{ctx: ctx, term: term, since: since, proposer: n.newProposer(term, since)}
+	l := &leadership{ctx: ctx, term: term, since: since, proposer: n.newProposer(ctx, term, since)}
 	g.Go(func() error { return l.proposer.run(ctx) })
 	g.Go(func() error {
 		if err := n.genesis(ctx, l); err != nil {
@@ -185,10 +185,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (n *node) newProposer(term uint64, since fsm.Time) *proposer {
+func (n *node) newProposer(ctx context.Context, term uint64, since fsm.Time) *proposer {
 	return &proposer{
 		bounds: n.cfg.Bounds, tick: n.cfg.Timings.Tick, log: n.log.Named("proposer"), metrics: n.metrics,
-		raft: committer{n.raft, term}, view: n.replica.view, clock: n.replica.clock.Now, wall: n.cfg.Clock,
+		raft: committer{n.raft, term, electorate{n, ctx}}, view: n.replica.view, clock: n.replica.clock.Now, wall: n.cfg.Clock,
 		plan: n.cfg.Plan, queue: newQueue(n.cfg.Bounds),
 		world: func(v *fsm.View, now fsm.Time) schedule.World { return n.world(v, now, since) },
 	}

@@ -99,6 +99,9 @@ func (n *node) admit(ctx context.Context, body []byte, joining bool) ([]byte, er
 func (n *node) seat(r JoinRequest, joining bool) error {
 	s, member := n.server(r.ID)
 	row, known := n.replica.view().Queen(r.ID)
+	if was := roleOf(s, row); member && was != 0 && was != r.Role {
+		return fsm.Errorf(fsm.CodeConflict, "queen %s is a %s of this cluster, not a %s: start it with the --role it has, or remove it, empty its data directory and join again with the other", r.ID, was, r.Role)
+	}
 	switch {
 	case !member && !joining, !member && r.ClusterID != "":
 		return fsm.Errorf(fsm.CodeConflict, "queen %s was removed from this cluster: to bring it back, empty its data directory and join again", r.ID)
@@ -113,6 +116,18 @@ func (n *node) seat(r JoinRequest, joining bool) error {
 		add = n.raft.AddVoter // of a voter, this changes the address
 	}
 	return changed(add(raft.ServerID(r.ID), raft.ServerAddress(r.Raft), 0, changeTimeout).Error())
+}
+
+// roleOf is what a member is: by its vote, else by its row. A learner without a row may
+// still become either; row may be nil.
+func roleOf(s raft.Server, row *fsm.Queen) fsm.Role {
+	switch {
+	case s.Suffrage == raft.Voter:
+		return fsm.RoleVoter
+	case row != nil:
+		return row.Role
+	}
+	return 0
 }
 
 // changed gives a failed change of membership its code.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 const (
 	peerStatus = "peer.status"
 	peerLook   = "peer.look"
+	peerTerm   = "peer.term"
 )
 
 // report is a queen's word on itself.
@@ -35,6 +37,10 @@ func (n *node) peerMethods() map[string]peerHandler {
 			at := n.board.read()
 			return json.Marshal(report{ID: n.cfg.Name, Boot: n.cfg.Boot, LogIndex: n.raft.AppliedIndex(),
 				Applied: n.replica.view().Meta().Index, Leader: at.id, LeaderAddr: at.addr, Term: at.term})
+		},
+		// term: raft's newest here, read after the question has come.
+		peerTerm: func(context.Context, []byte) ([]byte, error) {
+			return binary.BigEndian.AppendUint64(nil, n.raft.CurrentTerm()), nil
 		},
 		// look: something changed about this queen's membership; it asks the leader anew.
 		peerLook: func(context.Context, []byte) ([]byte, error) {

@@ -3,7 +3,7 @@ package fsm
 // Role is what a queen does in the cluster.
 type Role uint8
 
-// Roles of a queen. Relays (non-voters) arrive later; the number is taken.
+// Roles of a queen. A relay holds the state and serves clients; it never votes.
 const (
 	RoleVoter Role = iota + 1
 	RoleRelay

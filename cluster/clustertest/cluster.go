@@ -71,8 +71,21 @@ func (c *Cluster) Node(name string) *Node {
 // Add starts one more queen; the first one bootstraps, the others join it.
 func (c *Cluster) Add() *Node {
 	c.t.Helper()
+	return c.enter(c.NewNode(fmt.Sprintf("queen-%d", len(c.Nodes())+1)))
+}
+
+// AddRelay starts one more queen, which joins as a relay.
+func (c *Cluster) AddRelay() *Node {
+	c.t.Helper()
+	n := c.NewNode(fmt.Sprintf("relay-%d", len(c.Nodes())+1))
+	n.Config.Role = fsm.RoleRelay
+	return c.enter(n)
+}
+
+// enter starts a queen as one of Nodes and waits until it is ready.
+func (c *Cluster) enter(n *Node) *Node {
+	c.t.Helper()
 	others := c.Nodes()
-	n := c.NewNode(fmt.Sprintf("queen-%d", len(others)+1))
 	if len(others) == 0 {
 		n.Config.Bootstrap = true
 	} else {
@@ -99,7 +112,7 @@ func (c *Cluster) Up() []*Node {
 	return up
 }
 
-// Settled waits until all running queens vote, are ready and agree on the leader, whom it returns.
+// Settled waits until all running queens but relays vote, are ready and agree on the leader, whom it returns.
 func (c *Cluster) Settled() *Node {
 	c.t.Helper()
 	var leader *Node
@@ -114,7 +127,7 @@ func (c *Cluster) Settled() *Node {
 				leader = n
 			}
 			for _, p := range s.Peers {
-				if !p.Voter {
+				if !p.Voter && p.Role != fsm.RoleRelay {
 					return fmt.Errorf("%s has no vote in the eyes of %s", p.ID, n.Name)
 				}
 			}

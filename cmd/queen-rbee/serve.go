@@ -77,7 +77,7 @@ func (s *Serve) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.AdvertiseHost, "advertise-host", "", "host under which queens, clients and hives reach this one (default: the listening host)")
 	f.BoolVar(&c.Bootstrap, "bootstrap", false, "start a new cluster with this queen")
 	f.StringSliceVar(&c.Join, "join", nil, "HTTP address of any queen of the cluster to join (repeatable)")
-	f.StringVar(&s.role, "role", "voter", "voter")
+	f.StringVar(&s.role, "role", "", "voter, or relay: serves clients, never votes (default: the data directory's; voter for a new queen)")
 	f.StringVar(&c.Token, "token", "", "cluster token (default: the data directory's; minted at --bootstrap)")
 	f.StringVar(&s.apiKeyFile, "api-key-file", "", "file with the first admin key (default: minted into DATA/admin.key at --bootstrap)")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
@@ -107,9 +107,11 @@ func (s *Serve) Validate(src settings.Sources) error {
 		return src.Errorf("log-level", "%q must be trace, debug, info, warn or error", s.logLevel)
 	}
 	s.log = hclog.New(&hclog.LoggerOptions{Name: "queen", Level: level, Output: os.Stderr})
-	if s.role != "voter" {
-		return src.Errorf("role", "%q must be voter", s.role)
+	role, ok := map[string]fsm.Role{"": 0, "voter": fsm.RoleVoter, "relay": fsm.RoleRelay}[s.role]
+	if !ok {
+		return src.Errorf("role", "%q must be voter or relay", s.role)
 	}
+	c.Role = role
 	if s.heartbeat < 50*time.Millisecond || s.heartbeat > c.Limits.HiveTimeout/2 {
 		return src.Errorf("hive-heartbeat", "%s must be 50ms or more, and at most half of --hive-timeout (%s)", s.heartbeat, c.Limits.HiveTimeout)
 	}
