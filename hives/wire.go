@@ -119,9 +119,10 @@ type ModelReport struct {
 // HeartbeatAnswer is sent only when the leader has the beat. Index is the hive's `changed`
 // there: a hive whose own is lower for a second asks the leader for its desired state.
 type HeartbeatAnswer struct {
-	Epoch          string `json:"epoch"`
-	Index          uint64 `json:"index"`
-	IntervalMillis int64  `json:"interval_ms"`
+	Epoch          string   `json:"epoch"`
+	Index          uint64   `json:"index"`
+	IntervalMillis int64    `json:"interval_ms"`
+	Queens         []string `json:"queens,omitempty"` // base URLs of all members, so that a hive can reach them when those it was given are gone
 }
 
 // Registration is the body of POST /v2/hives.
@@ -137,10 +138,11 @@ type Registration struct {
 
 // Registered answers a Registration. Each start of an agent gets a higher incarnation.
 type Registered struct {
-	Epoch          string `json:"epoch"`
-	Incarnation    uint64 `json:"incarnation"`
-	Index          uint64 `json:"index"`
-	IntervalMillis int64  `json:"interval_ms"`
+	Epoch          string   `json:"epoch"`
+	Incarnation    uint64   `json:"incarnation"`
+	Index          uint64   `json:"index"`
+	IntervalMillis int64    `json:"interval_ms"`
+	Queens         []string `json:"queens,omitempty"` // as in a HeartbeatAnswer
 }
 
 // Desired values of a hive.

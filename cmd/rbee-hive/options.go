@@ -46,7 +46,7 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.StringVar(&o.ID, "id", host, "id of this hive, its own in the cluster and the same over all starts")
 	f.StringVar(&o.Addr, "addr", "0.0.0.0:7835", "address to listen on; port 0 takes a free one and logs it")
 	f.StringVar(&o.AdvertiseURL, "advertise-url", "", "URL at which queens reach this hive; made from --addr when left out")
-	f.StringSliceVar(&o.Queens, "queen", nil, "URL of a queen, such as http://10.0.0.1:7833 (repeat, or separate by commas)")
+	f.StringSliceVar(&o.Queens, "queen", nil, "URL of a queen, such as http://10.0.0.1:7833 (repeat, or separate by commas); the hive learns of the others from it")
 	f.StringVar(&o.Token, "token", "", "hive token of the cluster")
 	f.StringVar(&o.DataDir, "data-dir", "", "directory for state, run logs and engine logs")
 	settings.ConfigFlag(f)

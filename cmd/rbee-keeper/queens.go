@@ -72,7 +72,7 @@ func queensToken(k *keeper) *cobra.Command {
 			if k.output != "table" {
 				return k.print(t)
 			}
-			fmt.Fprintf(k.out, "# another queen, on the machine that others reach as HOST:\n%s\n\n# another hive; it reaches only the queens named here, so print this again once all have joined:\n%s\n", t.JoinCommand, t.HiveCommand)
+			fmt.Fprintf(k.out, "# another queen, on the machine that others reach as HOST:\n%s\n\n# another hive; it learns by itself of queens that join later:\n%s\n", t.JoinCommand, t.HiveCommand)
 			return nil
 		},
 	}

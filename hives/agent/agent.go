@@ -126,7 +126,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	h.keeper = newKeeper(a.cfg.DataDir, saved, log.Named("state"))
 	h.devices = newDevices(a.cfg.Devices, a.seams.detect, log)
 	h.call = newCaller(a.cfg.ID, a.cfg.Token, a.cfg.OfflineAfter)
-	queens := newQueens(a.cfg.Queens)
+	queens := newQueens(a.cfg.Queens, saved.Queens, h.keeper.learnt)
 	t := newTable(store, log.Named("table"))
 	t.restore(saved.Epoch, saved.Index)
 	h.table = t

@@ -62,7 +62,7 @@ func (p *pipeDown) serve(wish uint64) {
 // run asks and acts until ctx ends or the hive must register anew. The first answer is a
 // strong read, made from the beginning.
 func (p *pipeDown) run(ctx context.Context, epoch string) error {
-	pause := newPace(len(p.queens.urls))
+	pause := newPace(p.queens.count)
 	p.askLeader()
 	for first := true; ; {
 		began := time.Now()

@@ -50,7 +50,7 @@ func TestTheLeaderIsAskedUntilItAnswers(t *testing.T) {
 			}
 		})
 		var cut atomic.Bool
-		down := &pipeDown{queens: newQueens([]string{"http://one", "http://two"}), call: c, table: tab,
+		down := &pipeDown{queens: newQueens([]string{"http://one", "http://two"}, nil, nil), call: c, table: tab,
 			broken: cut.Load, limit: time.Minute, logger: hclog.NewNullLogger()}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})

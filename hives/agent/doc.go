@@ -4,7 +4,7 @@
 //
 //   - session.go registers the hive at a queen and then runs the two pipes until the hive has
 //     to register anew: desired.go (down: what should be here) and heartbeat.go (up: what is).
-//     queens.go knows which queen both pipes use; call.go speaks to it.
+//     queens.go knows which queen both pipes use, and learns of others; call.go speaks to it.
 //   - table.go is what should be and what is: runs, workers, and the (epoch, index) of the
 //     newest desired answer acted on. apply.go holds it against an answer, doorbell.go decides
 //     what may start early, report.go makes the heartbeat of it.

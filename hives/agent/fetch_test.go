@@ -43,7 +43,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // TestBodyOfAHungQueenIsAskedElsewhere as soon as the pipes have moved on.
 func TestBodyOfAHungQueenIsAskedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueens([]string{"http://hung", "http://next"})
+		q := newQueens([]string{"http://hung", "http://next"}, nil, nil)
 		c := newCaller("h1", "token", time.Second)
 		c.http.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "hung" {

@@ -99,7 +99,7 @@ func (p *pipeUp) lastBeat() (time.Time, bool) {
 
 // run sends beats until ctx ends, the hive must register anew (errAnew) or is superseded.
 func (p *pipeUp) run(ctx context.Context, epoch string) error {
-	pause := newPace(len(p.queens.urls))
+	pause := newPace(p.queens.count)
 	var behind lag
 	stale := 0
 	for {
@@ -172,6 +172,7 @@ func (p *pipeUp) once(ctx context.Context, epoch string, behind *lag) error {
 	}
 	p.mu.Unlock()
 	p.interval(ans.IntervalMillis)
+	p.queens.learn(ans.Queens)
 	p.table.reported(&hb)
 	if behind.tell(ans.Index, p.table.acted(), time.Now()) || broken {
 		p.strong()

@@ -31,7 +31,7 @@ type session struct {
 
 // run blocks until ctx ends (nil) or a newer agent has this hive's id (ErrSuperseded).
 func (s *session) run(ctx context.Context) error {
-	pause := newPace(len(s.queens.urls))
+	pause := newPace(s.queens.count)
 	for ctx.Err() == nil {
 		reg, sent, err := s.register(ctx, pause)
 		switch {
@@ -68,6 +68,7 @@ func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, 
 		reg, err := s.call.register(ctx, queen, about)
 		if err == nil {
 			pause.ok()
+			s.queens.learn(reg.Queens)
 			s.logger.Info("registered", "queen", queen, "epoch", reg.Epoch, "incarnation", reg.Incarnation)
 			return reg, sent, nil
 		}

@@ -19,6 +19,7 @@ import (
 // savedState is the state file: what a start of the agent must know of the one before.
 type savedState struct {
 	Version   int            `json:"version"`
+	Queens    []string       `json:"queens,omitempty"` // learnt from answers, not given
 	Epoch     string         `json:"epoch"`
 	Index     uint64         `json:"index"` // of the newest desired answer acted on
 	Processes []savedProcess `json:"processes"`
@@ -108,6 +109,15 @@ func newKeeper(dir string, s savedState, logger hclog.Logger) *keeper {
 func (k *keeper) acted(epoch string, index uint64) {
 	k.mu.Lock()
 	k.now.Epoch, k.now.Index = epoch, index
+	k.mu.Unlock()
+	ring(k.bell)
+}
+
+// learnt notes the queens that answers have named.
+func (k *keeper) learnt(urls []string) {
+	k.mu.Lock()
+	k.now.Queens = slices.Clone(urls)
+	k.urgent = true
 	k.mu.Unlock()
 	ring(k.bell)
 }

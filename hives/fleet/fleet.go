@@ -121,7 +121,7 @@ func (f *Fleet) leaderRegister(ctx context.Context, body []byte) ([]byte, error)
 	}
 	return json.Marshal(hives.Registered{
 		Epoch: ans.Epoch.String(), Incarnation: ans.Incarnation, Index: ans.Index,
-		IntervalMillis: f.interval.Milliseconds(),
+		IntervalMillis: f.interval.Milliseconds(), Queens: members(f.queen.View()),
 	})
 }
 
@@ -212,11 +212,22 @@ func (f *Fleet) enter(ctx context.Context, b *schedule.Beat) error {
 // answer says what the leader's newest view knows of the hive.
 func (f *Fleet) answer(id string) ([]byte, error) {
 	view := f.queen.View()
-	ans := hives.HeartbeatAnswer{Epoch: view.Meta().Epoch.String(), IntervalMillis: f.interval.Milliseconds()}
+	ans := hives.HeartbeatAnswer{Epoch: view.Meta().Epoch.String(), IntervalMillis: f.interval.Milliseconds(), Queens: members(view)}
 	if hive, ok := view.Hive(id); ok {
 		ans.Index = hive.Changed
 	}
 	return json.Marshal(ans)
+}
+
+// members are the base URLs of the state's queens, in order of their ids.
+func members(v *fsm.View) []string {
+	var urls []string
+	for q := range v.Queens() {
+		if q.HTTP != "" {
+			urls = append(urls, q.HTTP)
+		}
+	}
+	return urls
 }
 
 // remember finds or makes the memory of a hive; the caller holds the lock.

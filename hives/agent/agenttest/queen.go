@@ -36,6 +36,7 @@ type Queen struct {
 	asked       []string // queries for the desired state
 	fail        func(r *http.Request) (status int, code string)
 	wake        chan struct{}
+	members     []string // named in answers
 }
 
 // New starts a queen that wants nothing yet. It ends with the test.
@@ -49,6 +50,23 @@ func New(t testing.TB) *Queen {
 		q.server.Close()
 	})
 	return q
+}
+
+// Beside starts another queen of the same cluster and gives its URL. It ends with the test.
+func (q *Queen) Beside(t testing.TB) string {
+	s := httptest.NewServer(http.HandlerFunc(q.serve))
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s.URL
+}
+
+// Name makes answers name these queens as members.
+func (q *Queen) Name(urls ...string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.members = urls
 }
 
 // Close ends the queen before the test ends.
@@ -257,7 +275,7 @@ func (q *Queen) register(w http.ResponseWriter, r *http.Request) {
 		q.changed++
 		q.want.Index = q.changed
 	}
-	answer(w, hives.Registered{Epoch: q.epoch, Incarnation: q.incarnation, Index: q.changed, IntervalMillis: 50})
+	answer(w, hives.Registered{Epoch: q.epoch, Incarnation: q.incarnation, Index: q.changed, IntervalMillis: 50, Queens: q.members})
 }
 
 func (q *Queen) heartbeat(w http.ResponseWriter, r *http.Request) {
@@ -281,7 +299,7 @@ func (q *Queen) heartbeat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.beats = append(q.beats, hb)
-	answer(w, hives.HeartbeatAnswer{Epoch: q.epoch, Index: q.want.Index, IntervalMillis: 50})
+	answer(w, hives.HeartbeatAnswer{Epoch: q.epoch, Index: q.want.Index, IntervalMillis: 50, Queens: q.members})
 }
 
 func (q *Queen) desired(w http.ResponseWriter, r *http.Request) {
