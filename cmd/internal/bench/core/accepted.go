@@ -14,9 +14,10 @@ import (
 // wait: nothing but accepting them is measured.
 func accepted(submitters int, goal float64) bench.Family {
 	row := fmt.Sprintf("accepted jobs/s, %d submitters", submitters)
+	cost := fmt.Sprintf("CPU of one accepted job on all three queens, %d submitters", submitters)
 	return bench.Family{
 		Name: row,
-		Rows: []bench.Spec{{Name: row, Unit: "jobs/s", Against: "fdatasync/s", Goal: bench.AtLeast(goal)}},
+		Rows: []bench.Spec{{Name: row, Unit: "jobs/s", Against: "fdatasync/s", Goal: bench.AtLeast(goal)}, {Name: cost, Unit: "us"}},
 		Run: func(ctx context.Context, r *bench.Rounds) error {
 			return withQueens(r, 3, roomy, func(c *clustertest.Cluster) error {
 				disk, err := bench.OpenDisk(r.Dir)
@@ -30,11 +31,13 @@ func accepted(submitters int, goal float64) bench.Family {
 				}
 				return r.Each(ctx, func(n int) error {
 					v, b, err := bench.Pair(n, func() (bench.Figure, error) {
-						q := leaderOf(c)
-						return crowd(ctx, submitters, r.Span(time.Second), func(ctx context.Context) error {
+						q, cpu, made := leaderOf(c), bench.CPU(), j.made.Load()
+						rate, err := crowd(ctx, submitters, r.Span(time.Second), func(ctx context.Context) error {
 							_, err := q.Do(ctx, j.next())
 							return err
 						})
+						r.Put(cost, bench.Figure(bench.Micros(bench.CPU()-cpu)/float64(j.made.Load()-made)), bench.None)
+						return rate, err
 					}, func() (bench.Figure, error) {
 						rate, _, err := disk.Rate(r.Span(time.Second))
 						return rate, err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 
@@ -38,6 +39,7 @@ func run(args []string) error {
 	out := set.String("json", "bench.json", "file to write")
 	docs := set.Bool("docs", false, "put the table into docs/performance.md too")
 	dir := set.String("dir", "", "where data is put: the disk to be measured (default: the directory for temporary files)")
+	profile := set.String("cpuprofile", "", "write a CPU profile of this process to a file; choose one family with -run")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -71,12 +73,34 @@ func run(args []string) error {
 	defer func() { _ = os.RemoveAll(o.Dir) }()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rows, err := bench.Run(ctx, families(), o)
+	end, err := profiled(*profile)
 	if err != nil {
+		return err
+	}
+	rows, err := bench.Run(ctx, families(), o)
+	if err = errors.Join(err, end()); err != nil {
 		return err
 	}
 	report := bench.Report{Commit: version.Current().Commit, Machine: bench.Machine(o.Dir), Rows: rows}
 	return write(report, *out, *docs, command(*only, *rounds, *quick))
+}
+
+// profiled begins a CPU profile and returns what ends it; an empty path makes none.
+func profiled(path string) (end func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // command is how to take the same figures again. Where data lay is left out: a path says
