@@ -74,19 +74,18 @@ func (s *State) leaveLane(j *Job) {
 		return
 	}
 	s.heads.drop(j)
-	if next, ok := s.lanes.headOfLane(j.Model, j.lane); ok {
+	if next, ok := s.lanes.next(j); ok && next.sameLane(j) {
 		s.heads.put(next)
 	}
 }
 
 func (s *State) enterLane(j *Job) {
-	head, ok := s.lanes.headOfLane(j.Model, j.lane)
 	s.lanes.put(j)
-	if ok && lessQueue(head, j) {
+	if before, ok := s.lanes.before(j); ok && before.sameLane(j) {
 		return
 	}
-	if ok {
-		s.heads.drop(head)
+	if behind, ok := s.lanes.behind(j); ok && behind.sameLane(j) {
+		s.heads.drop(behind)
 	}
 	s.heads.put(j)
 }
@@ -122,10 +121,6 @@ func (v *View) Head(model, constraint string) (*Job, bool) {
 // Behind finds the next ready job of the same model and constraint as one that Head, Heads or
 // Behind of this view gave.
 func (v *View) Behind(j *Job) (next *Job, ok bool) {
-	for next = range v.lanes.from(j) {
-		if next.Order != j.Order {
-			break
-		}
-	}
-	return next, next != nil && next.Order != j.Order && next.sameLane(j)
+	next, ok = v.lanes.behind(j)
+	return next, ok && next.sameLane(j)
 }

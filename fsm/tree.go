@@ -38,6 +38,28 @@ func (t tree[K]) next(at K) (k K, ok bool) {
 	return k, ok
 }
 
+// before is the last key below one.
+func (t tree[K]) before(one K) (k K, ok bool) {
+	t.t.Descend(one, func(found K) bool {
+		if t.t.Less(found, one) {
+			k, ok = found, true
+		}
+		return !ok
+	})
+	return k, ok
+}
+
+// behind is the first key above one.
+func (t tree[K]) behind(one K) (k K, ok bool) {
+	t.t.Ascend(one, func(found K) bool {
+		if t.t.Less(one, found) {
+			k, ok = found, true
+		}
+		return !ok
+	})
+	return k, ok
+}
+
 // records is a table by id.
 type records[V any] struct{ m *btree.Map[string, V] }
 
