@@ -139,6 +139,15 @@ func (l *guardedLog) DeleteRange(minIndex, maxIndex uint64) error {
 	return l.guard.delete("the log", func() error { return l.LogStore.DeleteRange(minIndex, maxIndex) })
 }
 
+// newestLogs is how many entries are kept in memory too: the one in flight, the one before
+// it, whose term goes with it to the followers, and what a follower is behind by as a rule. An
+// entry may have 48 MiB.
+const newestLogs = 4
+
+// remembered keeps the newest entries in memory: raft reads each again for every follower,
+// and the one before it.
+func remembered(l *guardedLog) (raft.LogStore, error) { return raft.NewLogCache(newestLogs, l) }
+
 // guardedStable guards term and vote. raft panics when they cannot be stored; the writer is
 // held back instead, for ever, and the process ends with the guard's message.
 type guardedStable struct {

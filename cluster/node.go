@@ -120,7 +120,11 @@ func (n *node) newRaft(c *raft.Config) (r *raft.Raft, err error) {
 			r, err = nil, fmt.Errorf("%v", p)
 		}
 	}()
-	return raft.NewRaft(c, n.replica, n.storage.logs, n.storage.stable, n.storage.snapshots, n.raftNet)
+	logs, err := remembered(n.storage.logs)
+	if err != nil {
+		return nil, err
+	}
+	return raft.NewRaft(c, n.replica, logs, n.storage.stable, n.storage.snapshots, n.raftNet)
 }
 
 // wayIn decides how this queen becomes a member, by what its disk has.
