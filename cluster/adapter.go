@@ -24,6 +24,27 @@ type replica struct {
 
 	newest atomic.Pointer[published]
 	hashes hashes
+	own    atomic.Pointer[entry] // proposed here and not applied yet; nil for none
+}
+
+// entry is a batch in both its forms.
+type entry struct {
+	data  []byte
+	batch *fsm.Batch
+}
+
+// expect takes what the proposer has made of the bytes that it proposes, so that they need not
+// be decoded again when they come back as an entry of the log.
+func (r *replica) expect(data []byte, b *fsm.Batch) { r.own.Store(&entry{data, b}) }
+
+// decode reads an entry of the log. The very bytes that were proposed here are known already:
+// it is the memory that is compared, for equal bytes may be another entry.
+func (r *replica) decode(data []byte) (*fsm.Batch, error) {
+	own := r.own.Swap(nil)
+	if own != nil && len(data) > 0 && len(data) == len(own.data) && &data[0] == &own.data[0] {
+		return own.batch, nil
+	}
+	return fsm.DecodeBatch(data)
 }
 
 // published is a View with the signal that a newer one is there.
@@ -46,7 +67,7 @@ func (r *replica) Apply(l *raft.Log) any {
 	if r.broken != nil {
 		return r.broken
 	}
-	batch, err := fsm.DecodeBatch(l.Data)
+	batch, err := r.decode(l.Data)
 	if err != nil {
 		// Skipping it would make this replica another state than its peers'.
 		r.broken = startError(err, "log entry %d in %s cannot be read: %v: if this build is older than the leader's, start one as new; else the log is damaged: remove this queen from the cluster, empty the directory and join again", l.Index, r.dir, err)

@@ -189,7 +189,7 @@ func (n *node) newProposer(ctx context.Context, term uint64, since fsm.Time) *pr
 	return &proposer{
 		bounds: n.cfg.Bounds, tick: n.cfg.Timings.Tick, log: n.log.Named("proposer"), metrics: n.metrics,
 		raft: committer{n.raft, term, electorate{n, ctx}}, view: n.replica.view, clock: n.replica.clock.Now, wall: n.cfg.Clock,
-		plan: n.cfg.Plan, queue: newQueue(n.cfg.Bounds),
+		plan: n.cfg.Plan, queue: newQueue(n.cfg.Bounds), expect: n.replica.expect,
 		world: func(v *fsm.View, now fsm.Time) schedule.World { return n.world(v, now, since) },
 	}
 }

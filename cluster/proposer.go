@@ -26,6 +26,7 @@ type proposer struct {
 	wall    func() time.Time
 	world   func(*fsm.View, fsm.Time) schedule.World
 	plan    func(schedule.World, []schedule.Request, fsm.Time, fsm.Millis) schedule.Planned
+	expect  func(data []byte, b *fsm.Batch) // told what is proposed, decoded, before it is; nil tells nobody
 
 	queue *queue
 	wake  fsm.Time // when the newest plan wants the next one; 0 for never
@@ -182,8 +183,12 @@ func (p *proposer) prepare(asks []*ask) (schedule.Planned, []byte, error) {
 	if err == nil && len(data) > p.bounds.EntryBytes {
 		err = fsm.Errorf(fsm.CodeTooLarge, "it takes %d bytes in the log; at most %d fit", len(data), p.bounds.EntryBytes)
 	}
-	if err == nil {
-		_, err = fsm.DecodeBatch(data) // an entry nobody can read would stop every queen
+	if err != nil {
+		return planned, data, err
+	}
+	b, err := fsm.DecodeBatch(data) // an entry nobody can read would stop every queen
+	if err == nil && p.expect != nil {
+		p.expect(data, b)
 	}
 	return planned, data, err
 }
