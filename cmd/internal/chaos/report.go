@@ -21,6 +21,7 @@ import (
 type Report struct {
 	Config  Config
 	Took    time.Duration           // of the faults
+	Settled time.Duration           // from the last heal until everything had ended
 	LeftOut map[nemesis.Kind]string // kinds that this machine cannot do, and why
 	Faults  []FaultCount
 
@@ -67,11 +68,19 @@ func summarize(ops []history.Op, done []nemesis.Done, verdict history.Verdict) *
 		if op.Kind == history.List && op.Strong && op.Filter == "" && op.Outcome == history.OK {
 			clear(r.Jobs)
 			for _, row := range op.Rows {
-				r.Jobs[row.State]++
+				r.Jobs[endOf(row)]++
 			}
 		}
 	}
 	return r
+}
+
+// endOf is how a job ended, with the code of its error.
+func endOf(row history.Row) string {
+	if row.State == "failed" && row.Error != nil {
+		return "failed: " + row.Error.Code
+	}
+	return row.State
 }
 
 func asked(op *history.Op) string {
@@ -222,6 +231,7 @@ func (r *Report) text() string {
 	row("resumes", r.Resumes)
 	row("longest pause of a stream", r.StreamPause.Round(time.Millisecond))
 	row("longest pause of new commits", r.CommitPause.Round(time.Millisecond))
+	row("all had ended after", r.Settled.Round(time.Second))
 	for _, rule := range history.Rules() {
 		row("held against "+rule, r.Checked[rule])
 	}

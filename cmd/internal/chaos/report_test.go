@@ -95,7 +95,7 @@ func TestReport(t *testing.T) {
 		{Kind: "kill-leader", Skipped: "no queen leads"},
 	}, history.Verdict{Checked: map[string]int{history.Ended: 3}})
 	report.Config = Config{Seed: 7, Queens: 3, Hives: 2, Clients: 1}
-	report.Took = 90 * time.Second
+	report.Took, report.Settled = 90*time.Second, 5*time.Second
 	report.LeftOut = map[nemesis.Kind]string{"rate": "not root"}
 	report.Violations = []string{"6 replicas are equal: they are not"}
 	report.Kept = "/somewhere"

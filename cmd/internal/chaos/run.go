@@ -32,6 +32,8 @@ type run struct {
 	crowd   *crowd.Crowd
 	watch   *watch
 	nemesis *nemesis.Nemesis
+
+	took, settled time.Duration
 }
 
 // Run does all of it and writes to out. nil: no violation. ErrViolated: the report names
@@ -44,7 +46,10 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 		r := &run{cfg: c, t: t}
 		report, err := r.do(say)
 		if err != nil {
-			t.Fatal(err)
+			if ctx.Err() == nil {
+				t.Error(err)
+			}
+			return
 		}
 		found = report
 		if len(report.Violations) > 0 || c.Keep != "" {
@@ -90,19 +95,19 @@ func (r *run) do(say func(string)) (*Report, error) {
 		Cluster: r.stage.cluster, Net: r.stage.net, Delays: r.stage.delays, Disk: r.stage.disk, DiskDir: r.stage.diskDir,
 		Say: say, Calm: r.watch.hashes,
 	})
-	took, stuck, err := r.play(kinds, say)
+	stuck, err := r.play(kinds, say)
 	err = errors.Join(err, record.Close(), lines.Flush(), file.Close())
 	if err != nil {
 		return nil, err
 	}
 	report := r.judge(record.History(), stuck)
-	report.Took, report.LeftOut = took, cannot
+	report.Took, report.Settled, report.LeftOut = r.took, r.settled, cannot
 	return report, nil
 }
 
 // play lets the nemesis, the clients and the watch go, and ends them in order. stuck says
 // what has not ended.
-func (r *run) play(kinds []nemesis.Kind, say func(string)) (took time.Duration, stuck, err error) {
+func (r *run) play(kinds []nemesis.Kind, say func(string)) (stuck, err error) {
 	ctx, stop := context.WithCancel(r.t.Context())
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -121,14 +126,16 @@ func (r *run) play(kinds []nemesis.Kind, say func(string)) (took time.Duration, 
 	}
 	cancel()
 	close(enough)
-	took = time.Since(began)
+	r.took = time.Since(began)
 	if ctx.Err() != nil {
-		return took, nil, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	say("all is healed; waiting until everything accepted has ended")
+	healed := time.Now()
 	stuck = r.settle(ctx, crowdDone)
+	r.settled = time.Since(healed)
 	if ctx.Err() != nil {
-		return took, nil, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	if err := r.lastLook(ctx); err != nil {
 		stuck = errors.Join(stuck, fmt.Errorf("the queens do not tell what they hold: %w", err))
@@ -136,7 +143,7 @@ func (r *run) play(kinds []nemesis.Kind, say func(string)) (took time.Duration, 
 	if broke != nil {
 		stuck = errors.Join(stuck, fmt.Errorf("the nemesis could not go on: %w", broke))
 	}
-	return took, stuck, nil
+	return stuck, nil
 }
 
 // keep ends the cluster, copies everything before it is removed, and tells where to.

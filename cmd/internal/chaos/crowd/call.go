@@ -131,14 +131,7 @@ func (c *client) workers(ctx context.Context) {
 func (c *client) submit(ctx context.Context, q *rig.Process, key string, task history.Task) string {
 	body := taskBody(task, true)
 	for ; ctx.Err() == nil; q = c.after(q) {
-		a := c.call(ctx, q, history.Op{Kind: history.Submit, Key: key, Task: &task}, http.MethodPost, "/v2/tasks", body, func(a *history.Answer, body []byte) error {
-			var r struct {
-				JobID string `json:"job_id"`
-			}
-			err := json.Unmarshal(body, &r)
-			a.JobID = r.JobID
-			return err
-		}, "Idempotency-Key", key)
+		a := c.call(ctx, q, history.Op{Kind: history.Submit, Key: key, Task: &task}, http.MethodPost, "/v2/tasks", body, readSubmitted, "Idempotency-Key", key)
 		switch {
 		case a.Outcome == history.OK:
 			return a.JobID

@@ -23,13 +23,17 @@ type Crowd struct {
 	reads    []Read
 }
 
-// Run lets n clients go on until enough is closed, and then finish what they are at. ctx ends
-// them at once.
+// Run lets n clients, and a probe for each queen, go on until enough is closed, and then
+// finish what they are at. ctx ends them at once.
 func (w *Crowd) Run(ctx context.Context, n int, enough <-chan struct{}) {
 	var wait sync.WaitGroup
 	for i := range n {
 		c := &client{w: w, name: fmt.Sprintf("client-%d", i+1), rng: rand.New(rand.NewPCG(w.Seed, uint64(i)+1))}
 		wait.Go(func() { c.run(ctx, enough) })
+	}
+	for i, q := range w.Cluster.Queens {
+		c := &client{w: w, name: "probe-" + q.Name, rng: rand.New(rand.NewPCG(w.Seed, uint64(n+i)+1))}
+		wait.Go(func() { c.probe(ctx, q, enough) })
 	}
 	wait.Wait()
 }

@@ -221,7 +221,7 @@ func (r *reading) refused(q *rig.Process, resp *http.Response) (history.Answer, 
 // take is one event. Its error ends the connection.
 func (r *reading) take(ctx context.Context, f history.Frame) error {
 	r.call.Frame(f)
-	tokens := 0
+	var tokens int
 	if r.chat != nil {
 		gone, err := r.chat.take(f)
 		if err != nil {

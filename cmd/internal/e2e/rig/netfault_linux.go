@@ -20,7 +20,7 @@ type Weather struct {
 // Fallible tells what of Weather this machine cannot do; nil for nothing.
 func (n *Net) Fallible() error {
 	if err := n.rules("add table bridge probe\nadd chain bridge probe f { type filter hook forward priority 1; }\n" +
-		"add rule bridge probe f numgen random mod 100 < 0 drop\ndelete table bridge probe\n"); err != nil {
+		"add rule bridge probe f numgen random mod 100 >= 99 drop\ndelete table bridge probe\n"); err != nil {
 		return err
 	}
 	var err error
@@ -43,7 +43,7 @@ func (n *Net) Apply(w Weather) error {
 	}
 	for g, percent := range w.Loss {
 		for _, side := range []string{"iifname", "oifname"} {
-			fmt.Fprintf(&b, "add rule bridge weather f %s %q numgen random mod 100 < %d drop\n", side, n.ports[g], percent)
+			fmt.Fprintf(&b, "add rule bridge weather f %s %q numgen random mod 100 >= %d drop\n", side, n.ports[g], 100-percent)
 		}
 	}
 	if err := n.rules(b.String()); err != nil {
