@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,6 +20,8 @@ type identity struct {
 	Name      string `json:"name"`
 	ClusterID string `json:"cluster_id,omitempty"` // empty until born or joined
 	Role      string `json:"role,omitempty"`       // voter when empty
+	// Formerly are the clusters that this one was recovered from, the latest last.
+	Formerly []string `json:"formerly,omitempty"`
 }
 
 // dataDir is an open, locked data directory. Only its cluster changes after it was opened.
@@ -79,6 +82,9 @@ func (d *dataDir) close() {
 }
 
 func (d *dataDir) load(cfg *Config) error {
+	if _, err := os.Stat(filepath.Join(d.path, recoveringFile)); err == nil {
+		return startError(nil, "a recovery of %s was interrupted: finish it with queen-rbee recover --data-dir %s --yes", d.path, d.path)
+	}
 	if err := d.loadIdentity(cfg); err != nil {
 		return err
 	}
@@ -99,13 +105,20 @@ func (d *dataDir) loadIdentity(cfg *Config) error {
 	case err != nil:
 		return startError(err, "%s cannot be read: %v", path, err)
 	}
-	if err := json.Unmarshal(data, &d.id); err != nil || d.id.Name == "" {
-		return startError(err, "%s is damaged: put it back from a backup, or remove this queen from the cluster, empty %s and join again", path, d.path)
+	if err := d.readIdentity(data); err != nil {
+		return err
 	}
 	if d.id.Name != cfg.Name {
 		return startError(nil, "the data directory %s belongs to queen %q, not %q: start with --name %s or give another --data-dir", d.path, d.id.Name, cfg.Name, d.id.Name)
 	}
 	return d.takeRole(cfg.Role)
+}
+
+func (d *dataDir) readIdentity(data []byte) error {
+	if err := json.Unmarshal(data, &d.id); err != nil || d.id.Name == "" {
+		return startError(err, "%s is damaged: put it back from a backup, or remove this queen from the cluster, empty %s and join again", filepath.Join(d.path, identityFile), d.path)
+	}
+	return nil
 }
 
 // takeRole settles what this queen is. It is said once, before the queen is a member: raft
@@ -134,6 +147,34 @@ func (d *dataDir) cluster() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.id.ClusterID
+}
+
+// formerly are the clusters that the directory's own was recovered from.
+func (d *dataDir) formerly() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.id.Formerly
+}
+
+// maxFormerly bounds how many recoveries are remembered.
+const maxFormerly = 16
+
+// remember adds a cluster to a list of former ones. It makes a new list.
+func remember(list []string, id string) []string {
+	if id == "" || slices.Contains(list, id) {
+		return list
+	}
+	return append(slices.Clone(list[max(0, len(list)-maxFormerly+1):]), id)
+}
+
+// joined remembers which cluster was joined, and which it was before.
+func (d *dataDir) joined(id string, formerly []string) error {
+	d.mu.Lock()
+	for _, f := range formerly {
+		d.id.Formerly = remember(d.id.Formerly, f)
+	}
+	d.mu.Unlock()
+	return d.setCluster(id)
 }
 
 // setCluster remembers which cluster the directory belongs to, once.

@@ -24,6 +24,9 @@
 //   - Gossip gives hints. Only an operator or the membership duty changes who votes.
 //   - An entry nobody can read, or a disk that fails or hangs, stops the queen with a message.
 //
+// A majority that is lost for good is the operator's case: Recover (recover.go) makes one
+// queen's directory a cluster of another id and epoch, in which the old queens have no part.
+//
 // # Concurrency
 //
 // raft's FSM goroutine owns the state and alone publishes Views. The proposer's loop owns

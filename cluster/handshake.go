@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -36,12 +37,14 @@ const (
 	verdictOK        = 0
 	verdictToken     = 1
 	verdictCluster   = 2
+	verdictOutlived  = 3
 )
 
-// errWrongToken and errOtherCluster are what a handshake can find.
+// errWrongToken, errOtherCluster and errOutlived are what a handshake can find.
 var (
 	errWrongToken   = errors.New("it has another cluster token")
 	errOtherCluster = errors.New("it belongs to another cluster")
+	errOutlived     = errors.New("its cluster was recovered from ours, without this queen")
 )
 
 // hello is how a queen presents itself.
@@ -94,45 +97,48 @@ func proof(key []byte, side string, dialer, listener []byte) []byte {
 	return m.Sum(nil)
 }
 
-// greet is the dialer's side.
-func greet(c net.Conn, key []byte, me hello, p purpose) error {
+// greet is the dialer's side. It returns who answered, as far as that is known.
+func greet(c net.Conn, key []byte, me hello, p purpose) (hello, error) {
 	_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
 	var mine, theirs bytes.Buffer
 	mine.WriteString(magic)
 	mine.WriteByte(byte(p))
 	me.write(&mine)
 	if _, err := c.Write(mine.Bytes()); err != nil {
-		return err
+		return hello{}, err
 	}
-	if _, err := readHello(c, &theirs); err != nil {
-		return fmt.Errorf("it does not answer as a queen: %w", err)
+	peer, err := readHello(c, &theirs)
+	if err != nil {
+		return peer, fmt.Errorf("it does not answer as a queen: %w", err)
 	}
 	var got [sha256.Size]byte
 	if _, err := io.ReadFull(c, got[:]); err != nil {
-		return err
+		return peer, err
 	}
 	// The own proof goes out even when theirs is wrong, so that both sides can log why.
 	if _, err := c.Write(proof(key, "dialer", mine.Bytes(), theirs.Bytes())); err != nil {
-		return err
+		return peer, err
 	}
 	var verdict [1]byte
-	_, err := io.ReadFull(c, verdict[:])
+	_, err = io.ReadFull(c, verdict[:])
 	if !hmac.Equal(got[:], proof(key, "listener", mine.Bytes(), theirs.Bytes())) {
-		return errWrongToken
+		return peer, errWrongToken
 	}
 	switch {
 	case err != nil:
-		return err
+		return peer, err
 	case verdict[0] == verdictToken:
-		return errWrongToken
+		return peer, errWrongToken
 	case verdict[0] == verdictCluster:
-		return errOtherCluster
+		return peer, errOtherCluster
+	case verdict[0] == verdictOutlived:
+		return peer, errOutlived
 	}
-	return c.SetDeadline(time.Time{})
+	return peer, c.SetDeadline(time.Time{})
 }
 
-// receive is the listener's side.
-func receive(c net.Conn, key []byte, me hello) (purpose, hello, error) {
+// receive is the listener's side. formerly are the clusters that its own was recovered from.
+func receive(c net.Conn, key []byte, me hello, formerly []string) (purpose, hello, error) {
 	_ = c.SetDeadline(time.Now().Add(handshakeTimeout))
 	var mine, theirs bytes.Buffer
 	var head [len(magic) + 1]byte
@@ -159,6 +165,8 @@ func receive(c net.Conn, key []byte, me hello) (purpose, hello, error) {
 	switch {
 	case !hmac.Equal(got[:], proof(key, "dialer", theirs.Bytes(), mine.Bytes())):
 		verdict, why = verdictToken, errWrongToken
+	case slices.Contains(formerly, peer.cluster):
+		verdict, why = verdictOutlived, errOtherCluster
 	case me.cluster != "" && peer.cluster != "" && me.cluster != peer.cluster:
 		verdict, why = verdictCluster, errOtherCluster
 	}

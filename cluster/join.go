@@ -34,7 +34,7 @@ func (n *node) joinCluster(ctx context.Context) error {
 			answer, err := n.joinBy(ctx, client, addr)
 			if err == nil {
 				n.log.Info("joined", "cluster", answer.ClusterID, "leader", answer.Leader)
-				return n.dir.setCluster(answer.ClusterID)
+				return n.dir.joined(answer.ClusterID, answer.Formerly)
 			}
 			last = err
 			if final(err) && (!errors.Is(err, errBadToken) || n.cfg.Clock().Sub(start) > tokenPatience) {

@@ -25,4 +25,5 @@ type JoinAnswer struct {
 	Leader    string   `json:"leader"`
 	Gossip    []string `json:"gossip"` // addresses of members
 	Raft      []string `json:"raft"`
+	Formerly  []string `json:"formerly,omitempty"` // clusters that this one was recovered from
 }

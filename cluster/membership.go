@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -76,6 +77,9 @@ func (n *node) admit(ctx context.Context, body []byte, joining bool) ([]byte, er
 		return nil, errMoved
 	}
 	meta := n.replica.view().Meta()
+	if slices.Contains(n.dir.formerly(), r.ClusterID) {
+		return nil, fsm.Errorf(fsm.CodeConflict, "%s", outlived(r.ID, r.ClusterID, meta.ClusterID))
+	}
 	if r.ClusterID != "" && r.ClusterID != meta.ClusterID {
 		return nil, fsm.Errorf(fsm.CodeConflict, "the data directory of %s belongs to cluster %s, this is cluster %s: give another --data-dir", r.ID, r.ClusterID, meta.ClusterID)
 	}
@@ -88,7 +92,7 @@ func (n *node) admit(ctx context.Context, body []byte, joining bool) ([]byte, er
 	if err := l.finish(ctx, schedule.Request{Member: &schedule.Member{Queen: r.row()}}); err != nil {
 		return nil, err
 	}
-	a := JoinAnswer{ClusterID: meta.ClusterID, Leader: n.cfg.Name}
+	a := JoinAnswer{ClusterID: meta.ClusterID, Leader: n.cfg.Name, Formerly: n.dir.formerly()}
 	for q := range n.replica.view().Queens() {
 		a.Gossip, a.Raft = append(a.Gossip, q.Gossip), append(a.Raft, q.Raft)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,7 @@ func (n *node) open() (err error) {
 	if n.transport, err = listen(n.cfg, n.dir.token, n.hello, n.log.Named("transport")); err != nil {
 		return err
 	}
+	n.transport.formerly, n.transport.outlived = n.dir.formerly, n.yield
 	if n.gossip, err = openGossip(n.cfg, n.dir.token, n.log.Named("gossip")); err != nil {
 		return err
 	}
@@ -75,9 +77,17 @@ func (n *node) open() (err error) {
 	return n.openRaft()
 }
 
-// hello is how this queen presents itself to others.
+// hello is how this queen presents itself to others: by its directory's cluster while it has
+// applied nothing yet.
 func (n *node) hello() hello {
-	return hello{name: n.cfg.Name, cluster: n.replica.view().Meta().ClusterID}
+	id := cmp.Or(n.replica.view().Meta().ClusterID, n.dir.cluster())
+	return hello{name: n.cfg.Name, cluster: id}
+}
+
+// yield ends a queen that a recovered cluster has left behind. It could still find a majority
+// of the past, and both would lead the same hives.
+func (n *node) yield(to hello) {
+	n.fail(startError(errOutlived, "%s", outlived(n.cfg.Name, n.hello().cluster, to.cluster)))
 }
 
 func (n *node) openRaft() error {

@@ -27,6 +27,9 @@ type transport struct {
 	log     hclog.Logger
 	calls   func(net.Conn, hello) // serves one connection until it ends
 
+	formerly func() []string // clusters that this queen's was recovered from
+	outlived func(hello)     // hears of a queen whose cluster was recovered without this one
+
 	raft    chan net.Conn
 	closing chan struct{}
 	wg      sync.WaitGroup
@@ -102,7 +105,7 @@ func (t *transport) run() error {
 
 // admit proves a connection and hands it on. free is called when the proving is over.
 func (t *transport) admit(c net.Conn, free func()) {
-	p, peer, err := receive(c, t.key, t.me())
+	p, peer, err := receive(c, t.key, t.me(), t.formerly())
 	free()
 	if err != nil {
 		if errors.Is(err, errWrongToken) || errors.Is(err, errOtherCluster) {
@@ -140,7 +143,7 @@ func (t *transport) dial(ctx context.Context, addr string, p purpose) (net.Conn,
 		return nil, net.ErrClosed
 	}
 	stop := context.AfterFunc(ctx, func() { _ = tc.Close() })
-	err = greet(tc, t.key, t.me(), p)
+	peer, err := greet(tc, t.key, t.me(), p)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -148,6 +151,9 @@ func (t *transport) dial(ctx context.Context, addr string, p purpose) (net.Conn,
 		return tc, nil
 	}
 	_ = tc.Close()
+	if errors.Is(err, errOutlived) {
+		t.outlived(peer)
+	}
 	if errors.Is(err, errWrongToken) || errors.Is(err, errOtherCluster) {
 		t.log.Error("a queen is not of this cluster", "addr", addr, "why", err)
 	}

@@ -89,13 +89,13 @@ func pair(t *testing.T, dialKey, listenKey string, dialer, listener hello) (dial
 	defer func() { _, _ = a.Close(), b.Close() }()
 	done := make(chan error, 1)
 	go func() {
-		p, peer, err := receive(b, derive(listenKey, "queens"), listener)
+		p, peer, err := receive(b, derive(listenKey, "queens"), listener, []string{"before A"})
 		if err == nil && (p != forCalls || peer != dialer) {
 			err = errors.New("it took the dialer for another")
 		}
 		done <- err
 	}()
-	dialErr = greet(a, derive(dialKey, "queens"), dialer, forCalls)
+	_, dialErr = greet(a, derive(dialKey, "queens"), dialer, forCalls)
 	return dialErr, <-done
 }
 
@@ -110,8 +110,12 @@ func TestHandshake(t *testing.T) {
 		"not yet known": {"token", "token", hello{"queen-9", ""}, two, nil},
 		"other token":   {"token", "nekot", one, two, errWrongToken},
 		"other cluster": {"token", "token", one, hello{"queen-2", "B"}, errOtherCluster},
+		"left behind":   {"token", "token", hello{"queen-1", "before A"}, two, errOutlived},
 	} {
 		d, l := pair(t, tc.dialKey, tc.listenKey, tc.dialer, tc.listener)
+		if errors.Is(tc.want, errOutlived) && errors.Is(l, errOtherCluster) {
+			l = errOutlived // to the listener it is one of another cluster
+		}
 		if !errors.Is(d, tc.want) || !errors.Is(l, tc.want) {
 			t.Errorf("%s: dialer says %v, listener says %v, want %v", name, d, l, tc.want)
 		}
@@ -128,7 +132,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := &stub{in: bytes.NewReader(data)}
-		if _, _, err := receive(c, derive("token", "queens"), hello{"queen-2", "A"}); err == nil {
+		if _, _, err := receive(c, derive("token", "queens"), hello{"queen-2", "A"}, nil); err == nil {
 			t.Fatal("it was let in without the token")
 		}
 		if read := len(data) - c.in.Len(); read > 512 {

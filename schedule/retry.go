@@ -107,7 +107,7 @@ func (p *planner) retry(j *fsm.Job, end fsm.EndJob, cause fsm.Failure) {
 		end.Failure = tooLate("while its worker was lost")
 	case delivered && j.OnLoss != fsm.LossRestart,
 		counted && j.Retries >= p.lim.Retries,
-		j.Attempt >= p.lim.Attempts:
+		j.Attempt%fsm.RaisedAttempts >= p.lim.Attempts:
 		end.Failure = final(cause)
 	default:
 		p.again(j, cause, counted)

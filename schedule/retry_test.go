@@ -50,6 +50,8 @@ func TestSettle(t *testing.T) {
 		{"retries used up", fsm.Job{Retries: 2}, failure("worker_died"), "worker_failed"},
 		{"retries used up, uncounted", fsm.Job{Retries: 2}, failure("agent_restarted"), "again uncounted"},
 		{"attempts used up", fsm.Job{Attempt: 5}, failure("agent_restarted"), "worker_failed"},
+		{"first attempt after a recovery", fsm.Job{Attempt: fsm.RaisedAttempts + 1}, failure("agent_restarted"), "again uncounted"},
+		{"attempts used up after a recovery", fsm.Job{Attempt: fsm.RaisedAttempts + 5}, failure("agent_restarted"), "worker_failed"},
 		{"past its deadline", fsm.Job{Deadline: time.Nanosecond}, failure("worker_died"), "deadline_exceeded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

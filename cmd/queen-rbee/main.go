@@ -46,7 +46,7 @@ func root(began *bool) *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { *began = true },
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(serveCommand())
+	cmd.AddCommand(serveCommand(), recoverCommand())
 	return cmd
 }
 
