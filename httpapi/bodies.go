@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"queen-rbee/cluster"
 	"queen-rbee/fsm"
 )
 
@@ -17,11 +19,19 @@ import (
 // submitted. Clients share one; hives and queens have their own, so that no flood of prompts
 // keeps a heartbeat out. Safe for concurrent use.
 type budget struct {
-	free  *semaphore.Weighted
-	bytes int64
+	free    *semaphore.Weighted
+	bytes   int64
+	held    atomic.Int64
+	refused atomic.Uint64
 }
 
-func newBudget(bytes int64) *budget { return &budget{semaphore.NewWeighted(bytes), bytes} }
+func newBudget(bytes int64) *budget {
+	return &budget{free: semaphore.NewWeighted(bytes), bytes: bytes}
+}
+
+func (b *budget) bound(name string) cluster.Bound {
+	return cluster.Bound{Name: name, Limit: b.bytes, Used: b.held.Load, Refused: b.refused.Load}
+}
 
 // machineBodies is the budget in bytes of hives and queens.
 const machineBodies = 128 << 20
@@ -40,9 +50,11 @@ func (s *Server) budgetOf(a access) *budget {
 // hold reserves more bytes for the request's body, or refuses: this queen's bound, not the cluster's.
 func (r *request) hold(bytes int64) error {
 	if !r.budget.free.TryAcquire(bytes) {
+		r.budget.refused.Add(1)
 		return fsm.Errorf(codeBusy, "this queen has its limit of %d bytes of bodies in hand; ask another", r.budget.bytes)
 	}
 	r.held += bytes
+	r.budget.held.Add(bytes)
 	return nil
 }
 
@@ -51,6 +63,7 @@ func (r *request) releaseBody() {
 	r.body = nil
 	if r.held > 0 {
 		r.budget.free.Release(r.held)
+		r.budget.held.Add(-r.held)
 		r.held = 0
 	}
 }

@@ -16,6 +16,9 @@
 // silent (sse.go takes both); proposals made off the path (Started, Finished, Hold, Release)
 // run in goroutines that Close waits for.
 //
+// Everything that could grow has a bound, listed in docs/limits.md and shown at /metrics
+// (bounds.go). To add one, add it to both: a test compares them.
+//
 // To add an endpoint: a line in routes.go, a handler in the file of its resource, its shape
 // in docs/api.md, and a case in the bad-input table of its test.
 package httpapi

@@ -1,6 +1,9 @@
 package httpapi
 
-import "syscall"
+import (
+	"cmp"
+	"syscall"
+)
 
 // openFiles is how many files and sockets this process may have open.
 func openFiles() int {
@@ -16,8 +19,8 @@ const maxIdle = 8192
 
 // within bounds streams and connections by the open files there can be, so that a stream is
 // refused before an accept or a log file is: a stream takes two, its client's connection and
-// its hive's. An eighth stays for everything else.
-func within(files, wanted int) (streams, connections int) {
-	streams = max(1, min(wanted, files*3/8))
-	return streams, max(2, min(streams+maxIdle, files/2))
+// its hive's. No wish for connections is streams and maxIdle. An eighth stays for everything else.
+func within(files, streams, connections int) (maxStreams, maxConns int) {
+	maxStreams = max(1, min(streams, files*3/8))
+	return maxStreams, max(2, min(cmp.Or(connections, maxStreams+maxIdle), files/2))
 }

@@ -13,7 +13,7 @@ func TestStreamsFitTheOpenFiles(t *testing.T) {
 		65536:   {20_000, 28_192},
 		16:      {6, 8},
 	} {
-		streams, connections := within(files, 20_000)
+		streams, connections := within(files, 20_000, 0)
 		if streams != want[0] || connections != want[1] {
 			t.Errorf("%d files: %d streams, %d connections, want %v", files, streams, connections, want)
 		}

@@ -57,6 +57,11 @@ func (s *Server) desired(w http.ResponseWriter, r *request) error {
 			return fsm.Errorf(fsm.CodeInvalid, "wait: %.40q must be a duration of 0s to %s", d, maxWait)
 		}
 	}
+	leave, ok := s.queries.enter(ofHive)
+	if !ok {
+		return s.queries.errBusy()
+	}
+	defer leave()
 	ctx, cancel := s.untilDrain(r.Context())
 	defer cancel()
 	d, err := s.cfg.Fleet.Desired(ctx, r.vars["id"], index, wait, q.Get("consistency") == "strong")

@@ -152,6 +152,11 @@ func (s *Server) cancelJob(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), cancelWait)
 	defer cancel()
+	if leave, ok := s.queries.enter(user); ok {
+		defer leave()
+	} else {
+		cancel() // told as it is
+	}
 	watch := s.queen.Watch(jobRow(id))
 	defer watch.Close()
 	s.index(w, ans.Index)

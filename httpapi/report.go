@@ -52,6 +52,7 @@ func (s *Server) hint(r schedule.Request) {
 func (s *Server) openStream() (closeStream func(), err error) {
 	if n := s.streams.Add(1); n > int64(s.cfg.MaxStreams) {
 		s.streams.Add(-1)
+		s.streamsRefused.Add(1)
 		return nil, fsm.Errorf(codeBusy, "this queen has its limit of %d streams open; ask another", s.cfg.MaxStreams)
 	}
 	return func() { s.streams.Add(-1) }, nil

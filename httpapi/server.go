@@ -5,17 +5,18 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
+	"queen-rbee/hives/door"
 	"queen-rbee/hives/fleet"
 	"queen-rbee/schedule"
 )
@@ -48,6 +49,7 @@ type Config struct {
 	BodyLimit   int           // bytes of a request's body, 0 for 8 MiB
 	BodyTimeout time.Duration // for a body to arrive, 0 for 30 s
 	MaxStreams  int           // open at once, 0 for 20,000; never more than the open files allow
+	MaxConns    int           // connections open at once, 0 for MaxStreams and 8,192; never more than the open files allow
 	MaxBodies   int64         // bytes of clients' bodies being read and submitted at once, 0 for 512 MiB
 	Logger      hclog.Logger
 	Registry    *prometheus.Registry
@@ -63,8 +65,13 @@ type Server struct {
 	handler http.Handler
 	holds   holds
 	streams atomic.Int64
+	door    *door.Door
+	queries queries
 
-	connections int // open at once
+	streamsRefused atomic.Uint64
+
+	// What a connection goes by that sends nothing: for the headers of a request, and between two.
+	headerTime, idleTime time.Duration
 
 	// What a waiting stream goes by: how often it sends a comment, and for how long its hive may
 	// send nothing.
@@ -90,19 +97,20 @@ func New(cfg Config) *Server {
 	if cfg.MaxStreams == 0 {
 		cfg.MaxStreams = 20_000
 	}
-	streams, connections := within(openFiles(), cfg.MaxStreams)
-	cfg.MaxStreams = streams
+	cfg.MaxStreams, cfg.MaxConns = within(openFiles(), cfg.MaxStreams, cfg.MaxConns)
 	if cfg.MaxBodies == 0 {
 		cfg.MaxBodies = 512 << 20
 	}
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive, silence: silence, connections: connections}
+	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive, silence: silence, headerTime: 5 * time.Second, idleTime: 2 * time.Minute}
+	s.door, s.queries.limit = door.New(cfg.MaxConns), maxQueries
 	s.clients, s.machines = newBudget(cfg.MaxBodies), newBudget(machineBodies)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.drain, s.beginDrain = context.WithCancel(s.life)
 	s.metrics = newMetrics(cfg.Registry, cfg.Queen, &s.streams)
+	s.showBounds(cfg.Registry)
 	s.handler = s.router()
 	return s
 }
@@ -110,6 +118,11 @@ func New(cfg Config) *Server {
 // ServeHTTP implements http.Handler. Whoever answers, and with what: nobody waits for ever for
 // the rest of a body. Without one there is no deadline: it would end the request's context.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if door.Crowded(r.Context()) {
+		s.leaveBody(w)
+		writeFailure(w, failureOf(s.errCrowded()), strings.HasPrefix(r.URL.Path, "/v1/"))
+		return
+	}
 	if r.ContentLength != 0 {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // a test's recorder has none
 	}
@@ -120,15 +133,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // off, native streams break off for their clients to resume elsewhere, other requests get
 // drainFor to finish; none when ctx ended for any other cause than being cancelled.
 func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Duration) error {
-	srv := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
-	}
+	srv := s.httpServer()
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(netutil.LimitListener(l, s.connections)) }()
+	go func() { failed <- srv.Serve(s.door.Listen(l)) }()
 	var err error
 	select {
 	case err = <-failed:
@@ -148,6 +155,23 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Durati
 	}
 	s.close()
 	return err
+}
+
+// maxHeader is how many bytes the headers of a request may have; net/http answers 431 beyond.
+const maxHeader = 64 << 10
+
+// httpServer bounds what a client may hold up by its headers and by doing nothing. There is no
+// time limit on answers: streams are long, and each of their writes has a deadline of its own.
+func (s *Server) httpServer() *http.Server {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: s.headerTime,
+		IdleTimeout:       s.idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	s.door.Guard(srv)
+	return srv
 }
 
 // close ends everything that goes on and waits for it, handlers that outlived their

@@ -95,6 +95,11 @@ func (s *Server) sameSpawn(ctx context.Context, ans schedule.Answer, req *spawnR
 
 // waitReady waits until a worker takes runs, is gone, or the time is over.
 func (s *Server) waitReady(ctx context.Context, ans schedule.Answer, wait time.Duration) (string, error) {
+	leave, ok := s.queries.enter(admin)
+	if !ok { // told as it is
+		return workerStates[ans.WorkerState], nil
+	}
+	defer leave()
 	watch := s.queen.Watch(fsm.Row{Table: fsm.TableWorker, ID: ans.Worker})
 	defer watch.Close()
 	view, err := s.queen.WaitIndex(ctx, ans.Index)

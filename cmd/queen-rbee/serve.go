@@ -41,6 +41,7 @@ type Serve struct {
 	drain      time.Duration
 	timings    string
 	role       string
+	api        httpapi.Config // its bounds
 
 	log      hclog.Logger
 	listener net.Listener
@@ -95,6 +96,10 @@ func (s *Serve) Flags(f *pflag.FlagSet) {
 	f.DurationVar(&l.Grace, "grace", l.Grace, "how long an attached job waits for its client to come back")
 	f.DurationVar(&l.Retain, "retain-jobs", l.Retain, "how long ended jobs are kept, at least 10m")
 	f.IntVar(&l.QueuedJobs, "max-queued", l.QueuedJobs, "jobs that may wait")
+	f.IntVar(&s.api.BodyLimit, "max-body", 8<<20, "bytes of one request's body, at most 32 MiB")
+	f.Int64Var(&s.api.MaxBodies, "max-bodies", 512<<20, "bytes of clients' bodies being read and submitted at once")
+	f.IntVar(&s.api.MaxStreams, "max-streams", 20_000, "streams open at once; never more than the open files allow")
+	f.IntVar(&s.api.MaxConns, "max-connections", 28_192, "HTTP connections open at once; never more than half of the open files")
 	f.DurationVar(&s.drain, "drain-timeout", 10*time.Second, "how long open requests may go on after SIGTERM")
 	settings.ConfigFlag(f)
 }
@@ -118,6 +123,9 @@ func (s *Serve) Validate(src settings.Sources) error {
 	if c.Limits.Retain < c.Limits.RetainMin {
 		return src.Errorf("retain-jobs", "%s must be %s or more", c.Limits.Retain, c.Limits.RetainMin)
 	}
+	if err := s.bounds(src); err != nil {
+		return err
+	}
 	if err := s.presets(src); err != nil {
 		return err
 	}
@@ -132,6 +140,22 @@ func (s *Serve) Validate(src settings.Sources) error {
 	c.Boot, c.Version, c.Logger, c.Plan = ulid.Make().String(), version.String(), s.log, schedule.Plan
 	if err := c.Validate(); err != nil {
 		return errors.Join(err, l.Close())
+	}
+	return nil
+}
+
+// bounds checks those that clients meet.
+func (s *Serve) bounds(src settings.Sources) error {
+	a := &s.api
+	switch {
+	case a.BodyLimit < 1<<10 || a.BodyLimit > 32<<20:
+		return src.Errorf("max-body", "%d must be 1024 to 33554432 bytes", a.BodyLimit)
+	case a.MaxBodies < int64(a.BodyLimit)*2:
+		return src.Errorf("max-bodies", "%d must have room for two of --max-body (%d)", a.MaxBodies, a.BodyLimit)
+	case a.MaxStreams < 1:
+		return src.Errorf("max-streams", "%d must be 1 or more", a.MaxStreams)
+	case a.MaxConns < 2:
+		return src.Errorf("max-connections", "%d must be 2 or more", a.MaxConns)
 	}
 	return nil
 }
@@ -206,10 +230,9 @@ func (s *Serve) Run(ctx context.Context) error {
 	fl = fleet.New(member, s.heartbeat)
 	client := hives.NewClient(func() string { return cluster.HiveToken(queen.Token()) }, nil)
 	defer client.Close()
-	api := httpapi.New(httpapi.Config{
-		Queen: member, Fleet: fl, Hives: client, Name: s.cfg.Name, Boot: s.cfg.Boot,
-		Version: s.cfg.Version, Limits: s.cfg.Limits, Logger: s.log, Registry: reg,
-	})
+	s.api.Queen, s.api.Fleet, s.api.Hives, s.api.Name, s.api.Boot = member, fl, client, s.cfg.Name, s.cfg.Boot
+	s.api.Version, s.api.Limits, s.api.Logger, s.api.Registry = s.cfg.Version, s.cfg.Limits, s.log, reg
+	api := httpapi.New(s.api)
 	s.log.Info("serving", "http", s.cfg.HTTPURL, "name", s.cfg.Name, "version", s.cfg.Version)
 
 	// The API goes first, so that its streams break off while the cluster still stands; the

@@ -1,0 +1,48 @@
+package httpapi
+
+import (
+	"strings"
+	"testing"
+
+	"queen-rbee/fsm"
+)
+
+// FuzzTask: no body of a task makes a handler panic, and what is accepted has an engine-ready
+// body that is JSON.
+func FuzzTask(f *testing.F) {
+	for _, o := range append(oddJSON(), oddTypes()...) {
+		if len(o.body) < 4<<10 {
+			f.Add([]byte(o.body))
+		}
+	}
+	f.Add([]byte(task))
+	f.Add([]byte(with(`"stop":["a"],"labels":{"a":"b"},"deadline":"5m"`)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var task taskRequest
+		if err := decodeStrict(body, &task); err != nil {
+			refusedWell(t, err)
+			return
+		}
+		job, err := task.job(8 << 20)
+		if err != nil {
+			refusedWell(t, err)
+			return
+		}
+		engine, err := job.Body.Open(fsm.MaxBody)
+		if err != nil || !strings.HasPrefix(string(engine), `{"`) {
+			t.Errorf("accepted, but its body is %q: %v", engine, err)
+		}
+		var o openAIRequest
+		if err := decodeOpen(engine, &o); err != nil || o.Model != job.Model {
+			t.Errorf("the engine would read %q of %q: %v", o.Model, job.Model, err)
+		}
+	})
+}
+
+// refusedWell checks that an error has a code and a message of bounded length.
+func refusedWell(t *testing.T, err error) {
+	t.Helper()
+	if f := failureOf(err); f.status != 400 && f.status != 413 || f.message == "" || len(f.message) > 2000 {
+		t.Errorf("refused as %d %s: %s", f.status, f.code, f.message)
+	}
+}
