@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +33,27 @@ func render(text string, v Vars) (string, error) {
 	var out strings.Builder
 	err = t.Execute(&bounded{w: &out, left: maxArgBytes}, v)
 	return out.String(), err
+}
+
+// Digest tells launches apart: two of the same digest give the same process but for port and
+// key. What a process inherits from its agent is not in it.
+func (l Launch) Digest() (string, error) {
+	v := l.vars(1, "key")
+	argv, err := l.Definition.argv(v)
+	if err != nil {
+		return "", err
+	}
+	env := make(map[string]string, len(l.Definition.Env))
+	for name, text := range l.Definition.Env {
+		if env[name], err = render(text, v); err != nil {
+			return "", err
+		}
+	}
+	text, err := json.Marshal([]any{l.ID, l.Model.Ref, l.Device, v.Slots, argv, env, l.Definition.Dir})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text)), nil
 }
 
 // literal makes a template of s that renders to s.

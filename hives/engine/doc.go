@@ -8,6 +8,7 @@
 //     Generation and Tail may be called from any goroutine at any time.
 //   - Stream: one request to an engine, always as a stream, read to its honest end.
 //   - Orphan: a process that an earlier agent started and left behind.
+//   - Process: such a process as a Worker can go on with it (Options.Adopt).
 //
 // Invariants:
 //
@@ -18,6 +19,8 @@
 //     generation ends no later than its process.
 //   - A stream is complete only with a finish_reason for every choice and [DONE]. A broken
 //     connection is never read as an end.
+//   - An engine outlives its agent: it writes its log itself, in a process group of its own. An
+//     adopted one is ready when it is healthy and works on nothing any more.
 //   - Everything an engine sends is bounded: lines, headers, error bodies, log files.
 //
 // To add a field to the config: Spec and its known keys in spec.go, Definition, docs. To add a

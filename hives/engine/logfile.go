@@ -2,10 +2,11 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -14,20 +15,22 @@ const (
 	tailLines    = 50
 	maxTailLine  = 1 << 10
 	maxTailBytes = 2 << 10 // of the tail in an error
+	// tailRead is how much of the files is looked at for the last lines.
+	tailRead = 256 << 10
+	// noteMark begins a line of ours between those of the processes.
+	noteMark = "=== "
 )
 
-// logFile keeps what a worker's processes write: on disk in path, which becomes path.1 when it
-// reaches its limit, and the last lines in memory. Write never fails, since a process whose
-// output is refused may die of it; what the disk does not take is lost there and kept in memory.
-// Safe for concurrent use.
+// logFile keeps what a worker's processes write: in path, and in path.1 what was there before.
+// The processes write to the file themselves, by a descriptor of their own: a pipe to the agent
+// would break with the agent, and an engine may die of that. So the file is bounded from
+// beside: trim, called every second while a process lives, keeps the newest limit bytes in
+// path.1 and begins path anew. Nobody trims while no agent lives. Safe for concurrent use.
 type logFile struct {
 	mu    sync.Mutex
 	path  string
 	limit int64
-	file  *os.File // nil when it could not be opened
-	size  int64
-	lines []string // at most tailLines
-	part  []byte   // the line that has not ended, cut to maxTailLine
+	file  *os.File // appends; nil when it could not be opened
 }
 
 // newLog makes the log of a file that start will create.
@@ -42,83 +45,78 @@ func (l *logFile) start() error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
 		return err
 	}
-	return l.open()
-}
-
-func (l *logFile) open() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	// Appending, so that a process goes on at the beginning of a file that was cut under it.
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	st, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return err
-	}
-	l.file, l.size = f, st.Size()
+	l.file = f
 	return nil
 }
 
-// Write implements io.Writer.
-func (l *logFile) Write(p []byte) (int, error) {
+// output is where a process writes; nil when there is no file.
+func (l *logFile) output() *os.File {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remember(p)
-	for rest := p; len(rest) > 0; {
-		if l.size >= l.limit {
-			l.rotate()
-		}
-		if l.file == nil {
-			break
-		}
-		piece := rest[:min(int64(len(rest)), l.limit-l.size)]
-		n, err := l.file.Write(piece)
-		l.size += int64(n)
-		if err != nil {
-			break
-		}
-		rest = rest[n:]
-	}
-	return len(p), nil
+	return l.file
 }
 
-func (l *logFile) rotate() {
-	if l.file != nil {
-		l.file.Close()
-		l.file = nil
+// trim cuts a file that has reached its limit. What a process writes between the copy and the
+// cut is lost.
+func (l *logFile) trim() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
 	}
-	_ = os.Rename(l.path, l.path+".1")
-	if l.open() == nil && l.size >= l.limit { // the rename failed: never grow beyond the limit
-		l.size = 0
-		_ = l.file.Truncate(0)
+	st, err := l.file.Stat()
+	if err != nil || st.Size() < l.limit {
+		return err
 	}
+	// Cut it even when the copy fails, as on a full disk: never grow beyond the limit.
+	return errors.Join(l.keep(st.Size()), l.file.Truncate(0))
 }
 
-func (l *logFile) remember(p []byte) {
-	for len(p) > 0 {
-		line, rest, whole := bytes.Cut(p, []byte("\n"))
-		l.part = append(l.part, line[:min(len(line), maxTailLine-len(l.part))]...)
-		if !whole {
-			return
-		}
-		if len(l.lines) == tailLines {
-			l.lines = slices.Delete(l.lines, 0, 1)
-		}
-		l.lines = append(l.lines, clean(l.part))
-		l.part = l.part[:0]
-		p = rest
+// keep makes path.1 of the newest limit bytes before end.
+func (l *logFile) keep(end int64) error {
+	old, err := os.OpenFile(l.path+".1", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
 	}
+	_, err = io.Copy(old, io.NewSectionReader(l.file, end-l.limit, l.limit))
+	return errors.Join(err, old.Close())
 }
 
-// tail returns the last lines, oldest first, the unfinished one too.
+// tail returns the last lines of the processes, oldest first, the unfinished one too.
 func (l *logFile) tail() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := slices.Clone(l.lines)
-	if len(l.part) > 0 {
-		out = append(out, clean(l.part))
+	text := ending(l.path, tailRead)
+	if len(text) < tailRead {
+		text = append(ending(l.path+".1", tailRead-int64(len(text))), text...)
+	}
+	var out []string
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
+		if len(line) > 0 && !bytes.HasPrefix(line, []byte(noteMark)) {
+			out = append(out, clean(line[:min(len(line), maxTailLine)]))
+		}
 	}
 	return out[max(0, len(out)-tailLines):]
+}
+
+// ending reads at most n bytes at the end of a file; nothing when it cannot be read.
+func ending(path string, n int64) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	text, _ := io.ReadAll(io.NewSectionReader(f, max(0, st.Size()-n), n)) // what could be read
+	return text
 }
 
 // last returns as many whole lines of the tail as fit into maxTailBytes.
@@ -136,10 +134,8 @@ func (l *logFile) last() string {
 func (l *logFile) note(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line := fmt.Sprintf("=== "+format+"\n", args...)
-	if l.file != nil && l.size < l.limit {
-		n, _ := l.file.WriteString(line)
-		l.size += int64(n)
+	if l.file != nil {
+		_, _ = fmt.Fprintf(l.file, noteMark+format+"\n", args...) // the file is for people
 	}
 }
 
@@ -150,7 +146,7 @@ func (l *logFile) close() error {
 		return nil
 	}
 	err := l.file.Close()
-	l.file, l.size = nil, l.limit
+	l.file = nil
 	return err
 }
 

@@ -41,7 +41,12 @@ func testEngine(args []string) int {
 	deaf := fs.Bool("deaf", false, "ignore SIGTERM")
 	child := fs.String("child", "", "start a child that does nothing: group, or session for one of its own")
 	idle := fs.Bool("idle", false, "only live")
+	busy := fs.String("busy-until", "", "a slot works until this file is there; makes FILE.asked when it is asked")
+	leave := fs.Bool("leave", false, "start a copy with the other arguments as an agent does, say its pid, and end")
 	_ = fs.Parse(args)
+	if *leave {
+		return leaveTestEngine(args[1:])
+	}
 	if *say != "" {
 		fmt.Println(*say)
 	}
@@ -71,11 +76,32 @@ func testEngine(args []string) int {
 		<-time.After(time.Minute) // never outlives a broken test for long
 		return 0
 	}
-	return serveTestEngine(*addr, *loading, *key, *slots)
+	return serveTestEngine(*addr, *loading, *busy, *key, *slots)
 }
 
-func serveTestEngine(addr, loading, key string, slots int) int {
+// leaveTestEngine plays an agent that is killed right after it has started an engine.
+func leaveTestEngine(args []string) int {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(cmd.Process.Pid)
+	return 0
+}
+
+func serveTestEngine(addr, loading, busy, key string, slots int) int {
 	mux := http.NewServeMux()
+	mux.HandleFunc("/slots", func(w http.ResponseWriter, _ *http.Request) {
+		if busy == "" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, err := os.Stat(busy)
+		fmt.Fprintf(w, `[{"id":0,"is_processing":false},{"id":1,"is_processing":%v}]`, err != nil)
+		_ = os.WriteFile(busy+".asked", nil, 0o600)
+	})
 	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
 		if _, err := os.Stat(loading); loading != "" && err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -19,8 +19,8 @@ func startOrphan(t *testing.T, mark string, args ...string) (*process, Orphan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := newLog(t.TempDir(), "o.log", 1000)
-	p, err := startProcess(append([]string{os.Args[0], "-idle"}, args...), env, "", out, time.Second)
+	out := startLog(t, 1<<20)
+	p, err := startProcess(append([]string{os.Args[0], "-idle"}, args...), env, "", out.output())
 	if err != nil {
 		t.Fatal(err)
 	}

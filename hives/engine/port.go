@@ -41,6 +41,13 @@ func (s *portSet) take() (int, error) {
 	return 0, fmt.Errorf("no free port on %s that no other worker has", loopback)
 }
 
+// hold keeps the port of an adopted engine from being given to another.
+func (s *portSet) hold(port int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[port] = true
+}
+
 func (s *portSet) giveBack(port int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

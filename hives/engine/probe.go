@@ -22,6 +22,7 @@ type probe struct {
 	key        string
 	timing     timing
 	patience   time.Duration // for one answer, once it was healthy
+	adopted    bool          // requests of an earlier agent may still be in it
 }
 
 // probed is the answer to one question.
@@ -35,6 +36,9 @@ type probed struct {
 func (p *probe) run(ctx context.Context, out chan<- probed) {
 	wait, every, patience := p.timing.firstProbe, p.timing.loadingProbe, p.timing.loadingPatience
 	loaded := false
+	if p.adopted {
+		wait = 0
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -42,6 +46,9 @@ func (p *probe) run(ctx context.Context, out chan<- probed) {
 		case <-time.After(wait):
 		}
 		answer := p.ask(ctx, patience)
+		if answer.ok && !loaded && p.adopted {
+			answer = p.letGo(ctx)
+		}
 		if answer.ok && !loaded {
 			loaded = true
 			every, patience = p.timing.readyProbe, p.patience
@@ -77,6 +84,28 @@ func (p *probe) slots(ctx context.Context) int {
 		return 0
 	}
 	return max(0, props.TotalSlots)
+}
+
+// letGo tells whether the engine works on nothing any more that an earlier agent asked of it:
+// its connections ended with it, but a slot is free only when the engine says so. One that has
+// no /slots cannot be asked.
+func (p *probe) letGo(ctx context.Context) probed {
+	status, body, err := p.get(ctx, "/slots", propsTimeout)
+	if err != nil {
+		return probed{why: err.Error()}
+	}
+	var slots []struct {
+		Busy bool `json:"is_processing"`
+	}
+	if status != http.StatusOK || json.Unmarshal(body, &slots) != nil {
+		return probed{ok: true}
+	}
+	for i, s := range slots {
+		if s.Busy {
+			return probed{why: fmt.Sprintf("its slot %d still works for an earlier agent", i)}
+		}
+	}
+	return probed{ok: true}
 }
 
 func (p *probe) get(ctx context.Context, path string, patience time.Duration) (int, []byte, error) {

@@ -1,32 +1,37 @@
 package engine
 
 import (
-	"io"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// process is one start of an engine, in a process group of its own whose id is its pid.
+// process is a living engine, in a process group of its own whose id is its pid: one that was
+// started here, or one that an earlier agent started and that is followed from here on.
 type process struct {
 	pid   int
 	ticks uint64        // start time, 0 where there is no /proc
 	gone  chan struct{} // closed as soon as the leader of the group has exited
-	done  chan struct{} // closed when the group is killed, the leader reaped and the output copied
+	done  chan struct{} // closed when the group is killed and the leader reaped, if it is ours to reap
 	how   string        // what it died of; set before done is closed
+
+	adopted bool // not a child of this agent: its pid may be given to another once it has exited
 
 	mu     sync.Mutex // guards reaped, so that no signal goes to a group that got the id anew
 	reaped bool
 }
 
-// startProcess starts argv with its output going to out. The caller must wait for done.
-func startProcess(argv, env []string, dir string, out io.Writer, waitDelay time.Duration) (*process, error) {
+// startProcess starts argv. It writes to out by itself, so that it can outlive this agent; out
+// may be nil. The caller must wait for done.
+func startProcess(argv, env []string, dir string, out *os.File) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir = env, dir
-	cmd.Stdout, cmd.Stderr = out, out // the same writer: one pipe, lines stay in order
+	if out != nil {
+		cmd.Stdout, cmd.Stderr = out, out
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = waitDelay // a grandchild that left the group may hold the pipe for ever
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -45,7 +50,7 @@ func (p *process) reap(cmd *exec.Cmd) {
 	if awaitExit(p.pid) {
 		close(p.gone)
 		p.signal(syscall.SIGKILL)
-		awaitGroupGone(p.pid)
+		p.awaitGroupGone()
 		p.forget()
 		_ = cmd.Wait()
 	} else {
@@ -59,10 +64,10 @@ func (p *process) reap(cmd *exec.Cmd) {
 
 // awaitGroupGone waits until the rest of a killed group is gone, however long its device holds
 // it: the one who waits for done has a limit.
-func awaitGroupGone(pgid int) {
+func (p *process) awaitGroupGone() {
 	tick := time.NewTicker(orphanPoll)
 	defer tick.Stop()
-	for groupLives(pgid) {
+	for groupLives(p.pid) && !p.foreign() {
 		<-tick.C
 	}
 }
@@ -71,9 +76,19 @@ func awaitGroupGone(pgid int) {
 func (p *process) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.reaped {
+	if !p.reaped && !p.foreign() {
 		_ = syscall.Kill(-p.pid, sig)
 	}
+}
+
+// foreign tells that the id of an adopted process belongs to another by now. While any process
+// of its group lives the id is given to nobody.
+func (p *process) foreign() bool {
+	if !p.adopted {
+		return false
+	}
+	st, err := readStat(p.pid)
+	return err == nil && st.start != p.ticks
 }
 
 func (p *process) forget() {

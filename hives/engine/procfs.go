@@ -76,3 +76,13 @@ func groupLives(pgid int) bool {
 }
 
 func readAtMost(r io.Reader, n int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, n)) }
+
+// MachineBoot names this run of the machine: a start time means nothing in another. Empty where
+// there is no /proc.
+func MachineBoot() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
+}

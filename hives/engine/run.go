@@ -16,19 +16,24 @@ type verdict struct {
 	killed bool   // not its own end
 }
 
-// Run starts the process, keeps it alive, and blocks until the worker has failed or ctx has
-// ended. When ctx ends the process is stopped in order: SIGTERM to its group, StopGrace,
-// SIGKILL. No process of the worker is left when it returns, unless one outlives SIGKILL,
-// which is said in the error. It returns nil when stopped and a *hives.Error worker_gone when
-// failed; call it once.
+// Run goes on with the process of Options.Adopt or starts one, keeps it alive, and blocks until
+// the worker has failed or ctx has ended. When ctx ends the process is stopped in order: SIGTERM
+// to its group, StopGrace, SIGKILL. No process of the worker is left when it returns, unless one
+// outlives SIGKILL, which is said in the error. It returns nil when stopped and a *hives.Error
+// worker_gone when failed; call it once.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.log.start(); err != nil {
 		w.logger.Warn("no log file: keeping only the last lines of the engine", "error", err)
 	}
-	defer func() { _ = w.log.close() }() // the file is for people; its last lines are in memory
+	defer func() { _ = w.log.close() }() // the file is for people
 	budget := restarts{limit: max(0, w.options.Restarts), window: w.options.RestartWindow, first: w.timing.backoff}
+	run := w.once
+	if w.options.Adopt != nil {
+		run = w.resume
+	}
 	for ctx.Err() == nil {
-		over, err := w.once(ctx)
+		over, err := run(ctx)
+		run = w.once
 		if err != nil || over.stop {
 			return err
 		}
@@ -45,9 +50,21 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
+		w.awaitMayStart(ctx)
 	}
 	w.move(ended, func(s *Snapshot) { s.Error = "" })
 	return nil
+}
+
+// awaitMayStart waits until Options.MayStart allows a start, or ctx ends.
+func (w *Worker) awaitMayStart(ctx context.Context) {
+	if w.options.MayStart == nil {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.options.MayStart:
+	}
 }
 
 // once runs one process from its start to its end. An error is the end of the worker.
@@ -62,23 +79,48 @@ func (w *Worker) once(ctx context.Context) (verdict, error) {
 	if err != nil {
 		return w.didNotStart(err), nil
 	}
+	return w.live(ctx, p, port, key, life{})
+}
+
+// resume goes on with the process of an earlier agent to its end, as once does.
+func (w *Worker) resume(ctx context.Context) (verdict, error) {
+	a := *w.options.Adopt
+	p, err := adopt(a)
+	if err != nil {
+		return w.didNotStart(err), nil
+	}
+	ports.hold(a.Port)
+	defer ports.giveBack(a.Port)
+	w.log.note("%s adopted %d", time.Now().UTC().Format(time.RFC3339), a.PID)
+	w.logger.Info("engine of an earlier agent adopted", "engine", w.launch.Definition.Name, "pid", a.PID, "port", a.Port)
+	return w.live(ctx, p, a.Port, a.Key, life{adopted: true, loaded: a.Ready})
+}
+
+// life is what is known of a process when its life here begins.
+type life struct {
+	adopted bool // requests of an earlier agent may still be in it
+	loaded  bool // it has been healthy before
+}
+
+// live is the life of a process, here, to its end.
+func (w *Worker) live(ctx context.Context, p *process, port int, key string, l life) (verdict, error) {
 	g := newGeneration(w.generation.Load().number + 1)
 	w.generation.Store(g)
 	w.move(started, func(s *Snapshot) {
 		*s = Snapshot{State: s.State, Generation: g.number, Port: port, BaseURL: fmt.Sprintf("http://%s:%d", loopback, port),
 			Key: key, PID: p.pid, StartTicks: p.ticks, Error: s.Error}
 	})
-	over := w.watch(ctx, p, g, w.probe(key))
+	over := w.watch(ctx, p, g, w.probe(key, l), l)
 	return w.finish(p, g, over)
 }
 
 func (w *Worker) spawn(port int, key string) (*process, error) {
-	argv, env, err := w.command(w.vars(port, key))
+	argv, env, err := w.command(w.launch.vars(port, key))
 	if err != nil {
 		return nil, err
 	}
 	w.log.note("%s starting %s", time.Now().UTC().Format(time.RFC3339), argv[0])
-	p, err := startProcess(argv, env, w.launch.Definition.Dir, w.log, w.timing.waitDelay)
+	p, err := startProcess(argv, env, w.launch.Definition.Dir, w.log.output())
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", w.launch.Definition.Name, err)
 	}
@@ -91,15 +133,15 @@ func (w *Worker) didNotStart(err error) verdict {
 	return verdict{why: err.Error()}
 }
 
-func (w *Worker) probe(key string) *probe {
+func (w *Worker) probe(key string, l life) *probe {
 	d := w.launch.Definition
 	return &probe{base: w.State().BaseURL, path: d.Health, status: d.HealthStatus, key: key,
-		timing: w.timing, patience: w.options.HangTimeout}
+		timing: w.timing, patience: w.options.HangTimeout, adopted: l.adopted}
 }
 
 // watch follows a living process until it is over or must be. It is the loop that owns the
 // worker's state; the probe beside it only asks and tells.
-func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe) verdict {
+func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe, l life) verdict {
 	d := w.launch.Definition
 	asking, stop := context.WithCancel(ctx)
 	answers, over := make(chan probed), make(chan struct{})
@@ -110,6 +152,11 @@ func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe
 	defer start.Stop()
 	hang := newHang(w.options.HangTimeout)
 	defer hang.timer.Stop()
+	if l.loaded { // its start is over: what it does not answer within this time it never will
+		hang.alive(time.Now())
+	}
+	trim := time.NewTicker(trimEvery)
+	defer trim.Stop()
 	last := "no answer to a probe yet"
 	for {
 		select {
@@ -123,6 +170,8 @@ func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe
 			if hang.expired(time.Now(), g.lastBytes()) {
 				return verdict{killed: true, why: fmt.Sprintf("hung: neither a probe nor a byte for %v: %s", w.options.HangTimeout, last)}
 			}
+		case <-trim.C:
+			w.trimLog()
 		case a := <-answers:
 			if !a.ok {
 				last = a.why
@@ -134,6 +183,13 @@ func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe
 				w.ready(a.slots)
 			}
 		}
+	}
+}
+
+// trimLog keeps the log within its bounds.
+func (w *Worker) trimLog() {
+	if err := w.log.trim(); err != nil {
+		w.logger.Warn("the engine's log cannot be kept", "error", err)
 	}
 }
 
@@ -158,9 +214,10 @@ func (w *Worker) finish(p *process, g *generation, over verdict) (verdict, error
 		w.lost(over.why)
 	}
 	p.signal(syscall.SIGKILL)
-	if !within(p.done, w.timing.killWait+w.timing.waitDelay) {
+	if !within(p.done, w.timing.killWait) {
 		return over, w.fail(stuck, fmt.Sprintf("process %d outlived SIGKILL for %v: its device may need a reset", p.pid, w.timing.killWait))
 	}
+	w.trimLog()
 	if over.stop {
 		w.move(ended, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation} })
 		return over, nil

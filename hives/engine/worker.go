@@ -18,6 +18,9 @@ const (
 	DefaultHangTimeout   = 30 * time.Second
 	DefaultRestarts      = 3
 	DefaultRestartWindow = 10 * time.Minute
+
+	// trimEvery is how often the size of the log is looked at.
+	trimEvery = time.Second
 )
 
 // Launch is what one worker is: which engine, which model, where.
@@ -32,12 +35,19 @@ type Launch struct {
 
 // Options are how a worker is looked after. Zero values take the defaults named here.
 type Options struct {
-	// LogDir gets ID.log and ID.log.1, at most LogBytes (8 MiB) each. Required.
+	// LogDir gets ID.log and ID.log.1, at most LogBytes (8 MiB) each beside what is written
+	// within a second, or while no agent lives. Required.
 	LogDir   string
 	LogBytes int64
 	// Mark is put into the process's environment so that FindOrphans(Mark) finds it after the
 	// agent was killed. Use something only this hive has, such as its data directory.
 	Mark string
+	// Adopt is a process of this very launch that an earlier agent has left behind: Run goes on
+	// with it instead of starting one. Nil for none.
+	Adopt *Process
+	// MayStart allows starts when it is closed; nil: at any time. Adopt's process is followed
+	// before that, but none is started in its place.
+	MayStart <-chan struct{}
 	// HangTimeout is how long a ready engine may be silent on probes and streams alike before
 	// it is killed and started again. 30 s.
 	HangTimeout time.Duration
@@ -72,13 +82,12 @@ type timing struct {
 	loadingPatience                      time.Duration // for one answer while loading
 	backoff                              time.Duration
 	killWait                             time.Duration // after SIGKILL
-	waitDelay                            time.Duration // for the output of a process that is gone
 }
 
 func standardTiming() timing {
 	return timing{
 		firstProbe: 100 * time.Millisecond, loadingProbe: 250 * time.Millisecond, readyProbe: time.Second,
-		loadingPatience: 10 * time.Second, backoff: backoffFirst, killWait: killWait, waitDelay: 2 * time.Second,
+		loadingPatience: 10 * time.Second, backoff: backoffFirst, killWait: killWait,
 	}
 }
 
@@ -119,7 +128,7 @@ func NewWorker(l Launch, o Options) (*Worker, error) {
 	}
 	w := &Worker{launch: l, options: o, timing: standardTiming(),
 		log: newLog(o.LogDir, l.ID+".log", o.LogBytes), logger: o.Logger.With("worker", l.ID)}
-	if _, _, err := w.command(w.vars(1, "key")); err != nil { // args that a template wants and are not there
+	if _, _, err := w.command(w.launch.vars(1, "key")); err != nil { // args that a template wants and are not there
 		return nil, hives.Errorf(hives.CodeInvalid, "worker %s: %v", l.ID, err)
 	}
 	w.snapshot.Store(&Snapshot{State: hives.WorkerSpawning})
@@ -151,10 +160,10 @@ func (w *Worker) Alive(generation uint64) {
 // Tail returns the last lines the worker's processes wrote, oldest first, at most 50.
 func (w *Worker) Tail() []string { return w.log.tail() }
 
-func (w *Worker) vars(port int, key string) Vars {
-	m := w.launch.Model
+func (l Launch) vars(port int, key string) Vars {
+	m := l.Model
 	return Vars{Model: m.Ref, ModelPath: m.Path, Port: port, Addr: fmt.Sprintf("%s:%d", loopback, port),
-		Slots: w.launch.Slots, Context: m.Context, Device: w.launch.Device, Key: key, Args: w.launch.Args}
+		Slots: cmp.Or(l.Slots, m.Slots), Context: m.Context, Device: l.Device, Key: key, Args: l.Args}
 }
 
 func (w *Worker) command(v Vars) (argv, env []string, err error) {

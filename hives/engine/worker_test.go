@@ -37,7 +37,7 @@ func runWorker(t *testing.T, d Definition, change func(*Worker)) *watchedWorker 
 		t.Fatal(err)
 	}
 	w.timing.firstProbe, w.timing.loadingProbe, w.timing.readyProbe = time.Millisecond, 10*time.Millisecond, 10*time.Millisecond
-	w.timing.backoff, w.timing.waitDelay = time.Millisecond, 100*time.Millisecond
+	w.timing.backoff = time.Millisecond
 	if change != nil {
 		change(w)
 	}
@@ -308,7 +308,7 @@ func TestAChildThatLeftTheGroupDoesNotBlock(t *testing.T) {
 	w := runWorker(t, definition("-child", "session"), nil)
 	w.ready()
 	child := childOf(t, w)
-	if err := w.stop(); err != nil { // it holds the output pipe: only WaitDelay ends that
+	if err := w.stop(); err != nil {
 		t.Fatal(err)
 	}
 	found, err := FindOrphans(w.options.Mark)
