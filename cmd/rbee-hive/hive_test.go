@@ -191,11 +191,14 @@ func (p *process) oneEngine() (one engine.Orphan) {
 	return one
 }
 
+// want desires the worker w1.
+func want(index uint64, d *hives.Desired) {
+	d.Workers = []hives.DesiredWorker{{ID: "w1", Index: index, Model: engine.BuiltinModel, Engine: engine.BuiltinName, Device: "gpu0", Slots: 2}}
+}
+
 func spawn(t *testing.T, q *agenttest.Queen) {
 	t.Helper()
-	q.Want(func(index uint64, d *hives.Desired) {
-		d.Workers = []hives.DesiredWorker{{ID: "w1", Index: index, Model: engine.BuiltinModel, Engine: engine.BuiltinName, Device: "gpu0", Slots: 2}}
-	})
+	q.Want(want)
 	q.Await(t, "worker ready", func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerReady })
 }
 
@@ -273,37 +276,6 @@ func TestRealWorkerFromStartToStop(t *testing.T) {
 	if left := p.left(); len(left) != 0 {
 		t.Fatalf("left behind: %v", left)
 	}
-}
-
-func TestKilledAgentIsStartedAgain(t *testing.T) {
-	q := agenttest.New(t)
-	dir := t.TempDir()
-	p := hive(t, q, dir, "--tokens-per-second", "20")
-	spawn(t, q)
-	e := assign(t, q, "j1", 10_000)
-	seen, _ := read(t, q, e, 5)
-	left := p.oneEngine()
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	p.code()
-	if !left.Alive() {
-		t.Fatalf("the engine should have outlived its agent: %v", left)
-	}
-	hive(t, q, dir, "--tokens-per-second", "20")
-	hb := q.Await(t, "the run's end", func(hb *hives.Heartbeat) bool { return hb.Incarnation == 2 && agenttest.Ended(hb, "j1") != nil })
-	if left.Alive() {
-		t.Fatal("the agent registered before its leftovers were gone")
-	}
-	end := agenttest.Ended(&hb, "j1")
-	if end.Outcome != hives.Failed || end.Error.Code != hives.CodeAgentRestarted || end.Events < 5 {
-		t.Fatalf("%+v %v", end, end.Error)
-	}
-	again, _ := read(t, q, e, 1<<62)
-	if !strings.HasPrefix(again, seen) || strings.Count(again, "\nid: ") != int(end.Events) {
-		t.Fatalf("what was sent is no longer readable:\n%s\n---\n%s", seen, again)
-	}
-	q.Await(t, "a new worker", func(hb *hives.Heartbeat) bool { return agenttest.State(hb, "w1") == hives.WorkerReady })
 }
 
 func TestKilledWorkerIsStartedAgain(t *testing.T) {

@@ -89,17 +89,16 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.addr = listener.Addr()
-	// Before anything is started: until they are gone, engines left behind hold devices.
-	if err := endLeftovers(ctx, saved.Processes, a.cfg.DataDir, a.cfg.Logger); err != nil {
-		return err
-	}
-	saved.Processes = nil
 	store, err := a.openStore()
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 	a.hive = a.assemble(saved, store)
+	// Before anything is started: until they are gone, engines that nobody goes on with hold devices.
+	if err := a.hive.takeLeftovers(ctx, saved.Processes); err != nil {
+		return err
+	}
 	a.cfg.Logger.Info("hive agent listens", "id", a.cfg.ID, "addr", a.addr.String(), "url", a.url, "boot", a.boot)
 	close(a.ready)
 	return a.hive.run(ctx, a.stop, listener)
@@ -134,6 +133,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	h.up = &pipeUp{queens: queens, call: h.call, table: t, strong: down.askLeader, logger: log.Named("up"),
 		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h.devices), limit: a.cfg.OfflineAfter / 2}
 	t.kick, t.fresh, down.broken = h.up.kick, h.up.fresh, h.up.broken
+	h.shop = a.workshop(h)
 	t.parts = a.parts(h, queens)
 	h.session = &session{queens: queens, call: h.call, table: t, down: down, up: h.up,
 		about: a.about(h.devices), logger: log.Named("session")}
@@ -150,20 +150,23 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	return h
 }
 
+func (a *Agent) workshop(h *hive) *workshop {
+	return &workshop{
+		engines: a.cfg.Engines, devices: h.devices.has, supervise: a.seams.supervise,
+		logDir: filepath.Join(a.cfg.DataDir, "workers"), mark: a.cfg.DataDir, group: &h.group,
+		logger: a.cfg.Logger.Named("worker"), on: workerEvents{moved: h.workerMoved, over: h.table.workerOver},
+	}
+}
+
 // parts tells the table how runs and workers are made.
 func (a *Agent) parts(h *hive, queens *queens) parts {
 	log := a.cfg.Logger
-	shop := &workshop{
-		engines: a.cfg.Engines, devices: h.devices.has, supervise: a.seams.supervise,
-		logDir: filepath.Join(a.cfg.DataDir, "workers"), mark: a.cfg.DataDir, group: &h.group,
-		logger: log.Named("worker"), on: workerEvents{moved: h.workerMoved, over: h.table.workerOver},
-	}
 	env := &runEnv{
 		store: h.store, stream: a.seams.stream, first: a.cfg.FirstToken, inter: a.cfg.InterToken,
 		group: &h.group, logger: log.Named("run"), over: h.runOver,
 		fetch: func(ctx context.Context, job string) ([]byte, error) { return h.call.body(ctx, queens, job) },
 	}
-	return parts{newWorker: shop.make, newRun: env.newRun, acted: h.keeper.acted}
+	return parts{newWorker: h.shop.make, newRun: env.newRun, acted: h.keeper.acted}
 }
 
 // about is what a registration says of this start.
@@ -196,6 +199,7 @@ type hive struct {
 	cfg     Config
 	store   *runlog.Store
 	table   *table
+	shop    *workshop
 	keeper  *keeper
 	devices *devices
 	call    *caller
@@ -211,7 +215,7 @@ type hive struct {
 
 // workerMoved follows a worker's process.
 func (h *hive) workerMoved(w *worker, s engine.Snapshot) {
-	h.keeper.process(savedProcess{Worker: w.id, PID: s.PID, StartTicks: s.StartTicks})
+	h.keeper.process(w.saved(s))
 	if s.State == hives.WorkerLoading && s.Generation > 1 {
 		h.metrics.restarts.Inc()
 	}

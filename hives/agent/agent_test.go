@@ -12,6 +12,7 @@ import (
 
 	"queen-rbee/hives"
 	"queen-rbee/hives/agent/agenttest"
+	"queen-rbee/hives/engine"
 	"queen-rbee/hives/runlog"
 
 	"github.com/hashicorp/go-hclog"
@@ -281,6 +282,22 @@ func TestDamagedStateIsRefused(t *testing.T) {
 		if err := a.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "agent.json") {
 			t.Fatalf("%s: %v", text, err)
 		}
+	}
+}
+
+// After the machine has started anew every pid and start time may be another process's.
+func TestProcessesOfAnotherBootOfTheMachineAreForgotten(t *testing.T) {
+	dir := t.TempDir()
+	s := savedState{Epoch: "e", Machine: engine.MachineBoot(), Processes: []savedProcess{{Worker: "w1", PID: 77, StartTicks: 5}}}
+	for _, want := range []int{1, 0} {
+		if err := saveState(dir, s); err != nil {
+			t.Fatal(err)
+		}
+		got, err := loadState(dir)
+		if err != nil || len(got.Processes) != want || got.Machine != engine.MachineBoot() || got.Epoch != "e" {
+			t.Fatalf("%+v %v, want %d processes", got, err, want)
+		}
+		s.Machine = "another"
 	}
 }
 

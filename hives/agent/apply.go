@@ -43,8 +43,11 @@ func (t *table) actWorkersLocked(d hives.Desired) {
 		listed[rec.ID] = true
 		w, there := t.workers[rec.ID]
 		switch {
-		case there && !w.stopping:
+		case there && !w.stopping && w.is(rec):
 			w.index = max(w.index, rec.Index)
+			w.confirm()
+		case there && !w.stopping: // of an earlier agent, or of another cluster: workerOver acts again
+			t.stopLocked(w, hives.Errorf(hives.CodeWorkerGone, "the worker is to be another one"))
 		case there && (w.index > d.Index || !w.over()):
 			// A younger doorbell ended it, or its process is not gone yet: workerOver acts again.
 		case !t.closing:

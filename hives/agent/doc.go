@@ -12,6 +12,7 @@
 //   - run.go is one run from its body to its terminal record; client.go counts its clients.
 //   - listen.go, server.go, gateway.go and reading.go are what queens see over HTTP.
 //   - state.go, lock.go, leftovers.go: what survives a restart, and what must not.
+//     takeLeftovers makes workers of the engines that a killed agent has left.
 //
 // # Promises
 //
@@ -23,8 +24,10 @@
 //     above the run's own index does not list the run.
 //   - Runs inside an engine never exceed its slots: a slot is given on only when the engine
 //     client of the run before has returned.
-//   - No engine process outlives the agent unknown: an orderly stop ends them, and a start ends
-//     what a killed agent left, before anything else.
+//   - No engine process outlives the agent unknown: an orderly stop ends them. After a kill the
+//     next start goes on with those that it would start the same way and that the first desired
+//     answer lists; it ends the others before anything else, or as soon as that answer is there.
+//     Runs that were in them end as agent_restarted, and no other begins before they have let go.
 //   - Of two agents with one hive id the older one stops with ErrSuperseded.
 //
 // # Concurrency

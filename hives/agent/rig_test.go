@@ -187,7 +187,7 @@ type rig struct {
 func testConfig(t *testing.T, queens ...string) Config {
 	c := Config{
 		ID: "h1", Addr: "127.0.0.1:0", Queens: queens, Token: agenttest.Token, DataDir: t.TempDir(), Version: "test",
-		Engines: []engine.Definition{{Name: "fake", Models: []engine.Model{{Ref: "m", Slots: 2}}}},
+		Engines: []engine.Definition{{Name: "fake", Command: []string{"fake"}, Models: []engine.Model{{Ref: "m", Slots: 2}}}},
 	}
 	if testing.Verbose() && os.Getenv("RBEE_TEST_LOG") != "" {
 		c.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Debug})

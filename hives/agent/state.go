@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"queen-rbee/hives"
+	"queen-rbee/hives/engine"
 )
 
 // savedState is the state file: what a start of the agent must know of the one before.
@@ -22,19 +25,31 @@ type savedState struct {
 	Queens    []string       `json:"queens,omitempty"` // learnt from answers, not given
 	Epoch     string         `json:"epoch"`
 	Index     uint64         `json:"index"` // of the newest desired answer acted on
-	Processes []savedProcess `json:"processes"`
+	Machine   string         `json:"machine_boot,omitempty"`
+	Processes []savedProcess `json:"processes"` // of that boot of the machine
 }
 
-// savedProcess is an engine process, exactly: a pid alone may have been given to another.
+// savedProcess is an engine process, exactly: a pid alone may have been given to another. With
+// it is what a later agent needs to go on with it.
 type savedProcess struct {
-	Worker     string `json:"worker"`
-	PID        int    `json:"pid"`
-	StartTicks uint64 `json:"start_ticks"`
+	Worker     string              `json:"worker"`
+	PID        int                 `json:"pid"`
+	StartTicks uint64              `json:"start_ticks"`
+	Port       int                 `json:"port,omitempty"`
+	Key        string              `json:"key,omitempty"`
+	Ready      bool                `json:"ready,omitempty"`
+	Digest     string              `json:"digest,omitempty"` // of its launch
+	Spec       hives.DesiredWorker `json:"spec"`             // that it was started for
+}
+
+// process is the engine's view of it.
+func (p savedProcess) process() engine.Process {
+	return engine.Process{PID: p.PID, StartTicks: p.StartTicks, Port: p.Port, Key: p.Key, Ready: p.Ready}
 }
 
 const (
 	stateVersion = 1
-	maxState     = 1 << 20
+	maxState     = 16 << 20
 	// saveEvery bounds how often the state is written for its index alone: a restart reads its
 	// first answer strongly anyway. A change of processes is written at once.
 	saveEvery = time.Second
@@ -47,7 +62,7 @@ func loadState(dir string) (savedState, error) {
 	path := statePath(dir)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return savedState{Version: stateVersion}, nil
+		return savedState{Version: stateVersion, Machine: engine.MachineBoot()}, nil
 	}
 	if err != nil {
 		return savedState{}, fmt.Errorf("state file: %w", err)
@@ -65,6 +80,9 @@ func loadState(dir string) (savedState, error) {
 	}
 	if s.Version != stateVersion {
 		return savedState{}, fmt.Errorf("state file %s is of version %d, this agent reads version %d: use the agent that wrote it, or remove the file", path, s.Version, stateVersion)
+	}
+	if now := engine.MachineBoot(); s.Machine != now {
+		s.Machine, s.Processes = now, nil // whatever has their pids now is none of ours
 	}
 	return s, nil
 }
@@ -128,7 +146,7 @@ func (k *keeper) process(p savedProcess) {
 	defer k.mu.Unlock()
 	at := slices.IndexFunc(k.now.Processes, func(o savedProcess) bool { return o.Worker == p.Worker })
 	switch {
-	case at >= 0 && k.now.Processes[at] == p, at < 0 && p.PID == 0:
+	case at >= 0 && k.now.Processes[at].process() == p.process(), at < 0 && p.PID == 0:
 		return
 	case p.PID == 0:
 		k.now.Processes = slices.Delete(k.now.Processes, at, at+1)
@@ -137,6 +155,17 @@ func (k *keeper) process(p savedProcess) {
 	default:
 		k.now.Processes = append(k.now.Processes, p)
 	}
+	k.urgent = true
+	ring(k.bell)
+}
+
+// forgetOthers forgets the processes of an earlier agent that no worker goes on with.
+func (k *keeper) forgetOthers(kept []*worker) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.now.Processes = slices.DeleteFunc(slices.Clone(k.now.Processes), func(p savedProcess) bool {
+		return !slices.ContainsFunc(kept, func(w *worker) bool { return w.id == p.Worker })
+	})
 	k.urgent = true
 	ring(k.bell)
 }

@@ -38,6 +38,7 @@ func (h *hive) run(ctx, stop context.Context, listener net.Listener) error {
 	pipes, hangUp := context.WithCancel(inside)
 	defer hangUp()
 	piping.Go(func() {
+		h.table.awaitSettled(pipes)
 		if err := h.session.run(pipes); err != nil && pipes.Err() == nil {
 			failed <- err
 		}

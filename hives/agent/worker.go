@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,10 +24,18 @@ type supervisor interface {
 
 // worker is one desired worker and its supervisor.
 type worker struct {
-	id    string
-	model string
-	sup   supervisor // nil when it could not even be made; refused says why
-	slots slots
+	id     string
+	model  string
+	spec   hives.DesiredWorker // as it was started
+	digest string              // of its launch
+	sup    supervisor          // nil when it could not even be made; refused says why
+	slots  slots
+
+	// Of one that goes on with the engine of an earlier agent; nil for others.
+	mayStart chan struct{} // closed by the table when it is desired: only then is another process started
+	wasReady bool
+	settled  chan struct{} // closed when its engine was seen ready, or is gone
+	settle   sync.Once
 
 	refused error
 	on      workerEvents
@@ -36,9 +46,10 @@ type worker struct {
 	gone    atomic.Bool   // the supervisor has returned: no process is left
 
 	// Guarded by the table's mutex.
-	index    uint64 // batch index of its record, or of the doorbell that ended it
-	stopping bool   // it is not desired
-	told     bool   // an answered heartbeat has said that it is stopped
+	index     uint64 // batch index of its record, or of the doorbell that ended it
+	confirmed bool   // mayStart is closed
+	stopping  bool   // it is not desired
+	told      bool   // an answered heartbeat has said that it is stopped
 }
 
 // workerEvents is told what happens to workers. None may block.
@@ -61,19 +72,58 @@ type workshop struct {
 
 // make makes the worker of a record. One that cannot be is failed from the start.
 func (s *workshop) make(rec hives.DesiredWorker) *worker {
-	w := &worker{id: rec.ID, model: rec.Model, index: rec.Index, on: s.on, group: s.group, done: make(chan struct{})}
-	w.ctx, w.stop = context.WithCancel(context.Background())
+	w := s.blank(rec)
+	w.index = rec.Index
 	launch, err := s.launch(rec)
+	if err == nil && !s.devices(rec.Device) {
+		err = hives.Errorf(hives.CodeInvalid, "this hive has no device %.64q", rec.Device)
+	}
 	if err == nil {
-		w.sup, err = s.supervise(launch, engine.Options{
-			LogDir: s.logDir, Mark: s.mark, Notify: w.notify, Logger: s.logger,
-		})
+		err = s.equip(w, launch, engine.Options{})
 	}
 	if err != nil {
 		w.refused = err
 		s.logger.Error("worker cannot be started", "worker", rec.ID, "error", err)
 	}
 	return w
+}
+
+// resume makes the worker that goes on with a process of an earlier agent; an error says why
+// that cannot be. It is younger than no desired answer: the first one decides about it.
+func (s *workshop) resume(p savedProcess) (*worker, error) {
+	process := p.process()
+	if !process.Adoptable() {
+		return nil, errors.New("it has ended, or cannot be spoken to")
+	}
+	w := s.blank(p.Spec)
+	w.wasReady, w.mayStart, w.settled = p.Ready, make(chan struct{}), make(chan struct{})
+	launch, err := s.launch(p.Spec)
+	if err == nil {
+		err = s.equip(w, launch, engine.Options{Adopt: &process, MayStart: w.mayStart})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if w.digest != p.Digest {
+		return nil, errors.New("this hive's configuration would start it differently now")
+	}
+	return w, nil
+}
+
+func (s *workshop) blank(rec hives.DesiredWorker) *worker {
+	w := &worker{id: rec.ID, model: rec.Model, spec: rec, on: s.on, group: s.group, done: make(chan struct{})}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w
+}
+
+// equip gives a worker its supervisor.
+func (s *workshop) equip(w *worker, l engine.Launch, o engine.Options) (err error) {
+	if w.digest, err = l.Digest(); err != nil {
+		return err
+	}
+	o.LogDir, o.Mark, o.Notify, o.Logger = s.logDir, s.mark, w.notify, s.logger
+	w.sup, err = s.supervise(l, o)
+	return err
 }
 
 // launch finds the engine and the model of a record among what this hive offers.
@@ -86,9 +136,6 @@ func (s *workshop) launch(rec hives.DesiredWorker) (engine.Launch, error) {
 	m := slices.IndexFunc(d.Models, func(m engine.Model) bool { return m.Ref == rec.Model })
 	if m < 0 {
 		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "engine %s of this hive does not serve the model %.256q", d.Name, rec.Model)
-	}
-	if !s.devices(rec.Device) {
-		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "this hive has no device %.64q", rec.Device)
 	}
 	return engine.Launch{ID: rec.ID, Definition: d, Model: d.Models[m], Device: rec.Device, Slots: rec.Slots, Args: rec.Args}, nil
 }
@@ -103,6 +150,7 @@ func (w *worker) start() {
 			_ = w.sup.Run(w.ctx) // how it ended is in its snapshot
 		}
 		w.gone.Store(true)
+		w.decide()
 		w.on.over(w)
 	}()
 }
@@ -118,7 +166,39 @@ func (w *worker) notify() {
 		size = s.Slots
 	}
 	w.slots.resize(size)
+	if s.State == hives.WorkerReady || s.PID == 0 {
+		w.decide()
+	}
 	w.on.moved(w, s)
+}
+
+// decide notes that it is known what has become of the engine of an earlier agent.
+func (w *worker) decide() {
+	if w.settled != nil {
+		w.settle.Do(func() { close(w.settled) })
+	}
+}
+
+// confirm takes note that an answer lists the worker. The table's mutex is held.
+func (w *worker) confirm() {
+	if w.mayStart != nil && !w.confirmed {
+		w.confirmed = true
+		close(w.mayStart)
+	}
+}
+
+// is tells whether a record asks for what the worker is. Not by its slots: the cluster follows
+// the engine's own word on them.
+func (w *worker) is(rec hives.DesiredWorker) bool {
+	return w.spec.Model == rec.Model && w.spec.Engine == rec.Engine && w.spec.Device == rec.Device &&
+		maps.Equal(w.spec.Args, rec.Args)
+}
+
+// saved is what the next agent must know of the worker's process.
+func (w *worker) saved(s engine.Snapshot) savedProcess {
+	p := s.Process()
+	return savedProcess{Worker: w.id, PID: p.PID, StartTicks: p.StartTicks, Port: p.Port, Key: p.Key, Ready: p.Ready,
+		Digest: w.digest, Spec: w.spec}
 }
 
 // report is what a heartbeat says of the worker, but for its index.
