@@ -74,8 +74,11 @@ func (f *forwarder) send(ctx context.Context, c wireCall, again bool) (result, e
 			}
 			return r, gaveUp(ctx, sent)
 		}
-		f.rest(ctx, at.changed, min(pause, limit))
-		pause = min(2*pause, longPause)
+		if f.rest(ctx, at.changed, min(pause, limit)) {
+			pause = firstPause // a new leader is about to be established
+		} else {
+			pause = min(2*pause, longPause)
+		}
 	}
 }
 
@@ -88,15 +91,18 @@ func (f *forwarder) patience(start time.Time) time.Duration {
 	return f.park - f.now().Sub(at.since)
 }
 
-func (f *forwarder) rest(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+// rest waits for a time; true when the board has changed before it was over.
+func (f *forwarder) rest(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case <-t.C:
 	case <-changed:
+		return true
+	case <-t.C:
 	case <-f.closed:
 	case <-ctx.Done():
 	}
+	return false
 }
 
 func (f *forwarder) ended() bool {

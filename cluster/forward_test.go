@@ -98,4 +98,31 @@ func TestARefusedRetryIsNoRefusal(t *testing.T) {
 	})
 }
 
+// TestANewLeaderIsAskedAgainSoon parks a call for long, and then has a leader that is not
+// established for a moment.
+func TestANewLeaderIsAskedAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestProposer(newFakeRaft(t))
+		_, end := running(t, p)
+		var established atomic.Pointer[leadership]
+		f := &forwarder{self: "queen-2", park: 10 * time.Second, now: time.Now, board: newBoard(time.Now), closed: make(chan struct{}), leader: established.Load}
+		var answeredAt time.Time
+		done := make(chan error)
+		go func() {
+			_, err := f.send(t.Context(), wireCall{Request: ptr(putKey(1))}, true)
+			answeredAt = time.Now()
+			done <- err
+		}()
+		sleep(t.Context(), 5*time.Second)
+		f.board.set("queen-2", "addr", 2)
+		sleep(t.Context(), 20*time.Millisecond)
+		established.Store(&leadership{ctx: t.Context(), proposer: p})
+		at := time.Now()
+		if err := <-done; err != nil || answeredAt.Sub(at) > 20*time.Millisecond {
+			t.Errorf("answered %v after the leader was established (%v)", answeredAt.Sub(at), err)
+		}
+		_ = end()
+	})
+}
+
 func ptr[T any](v T) *T { return &v }
