@@ -58,7 +58,7 @@ func offer(ctx context.Context, q *cluster.Queen, ready bool) error {
 
 // lone submits one job after the other for a time, and tells the median of a submission in ms.
 func (j *jobs) lone(ctx context.Context, q *cluster.Queen, span time.Duration) (bench.Figure, error) {
-	return medianOf(ctx, span, func(ctx context.Context) (time.Duration, error) {
+	return medianOf(ctx, span, 0, func(ctx context.Context) (time.Duration, error) {
 		r := j.next()
 		at := time.Now()
 		_, err := q.Do(ctx, r)
@@ -66,12 +66,18 @@ func (j *jobs) lone(ctx context.Context, q *cluster.Queen, span time.Duration) (
 	})
 }
 
-// medianOf calls f one time after the other for a time, and tells the median of what it took in ms.
-func medianOf(ctx context.Context, span time.Duration, f func(context.Context) (time.Duration, error)) (bench.Figure, error) {
+// medianOf calls f one time after the other for a time, and tells the median of what it took
+// in ms. With a pause, each call begins that long after the one before began, or later.
+func medianOf(ctx context.Context, span, pause time.Duration, f func(context.Context) (time.Duration, error)) (bench.Figure, error) {
 	ctx, cancel := context.WithTimeout(ctx, span+clustertest.Patience)
 	defer cancel()
+	tick := time.NewTicker(max(pause, 1))
+	defer tick.Stop()
 	var times []float64
 	for began := time.Now(); time.Since(began) < span; {
+		if pause > 0 {
+			<-tick.C
+		}
 		d, err := f(ctx)
 		if err != nil {
 			return bench.None, err
