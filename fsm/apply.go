@@ -10,7 +10,7 @@ func (s *State) Apply(b *Batch) Outcome {
 	}
 	s.meta.Index++
 	s.meta.Now, s.meta.Wall = b.Now, b.Wall
-	t := &turn{State: s, index: s.meta.Index, now: b.Now, wall: b.Wall}
+	t := &turn{State: s, index: s.meta.Index, now: b.Now, wall: b.Wall, commands: len(b.Commands)}
 	errs := make([]*Error, len(b.Commands))
 	for i, cmd := range b.Commands {
 		if errs[i] = t.do(cmd); errs[i] != nil {
@@ -48,6 +48,8 @@ type turn struct {
 	now   Time
 	wall  Millis
 
+	commands int // of the batch
+
 	changed []Row
 	seen    map[Row]bool // what changed holds
 	touched []string     // hives to stamp; may repeat
@@ -60,8 +62,9 @@ func (t *turn) mark(table Table, id string) {
 	if t.seen[row] {
 		return
 	}
-	if t.seen == nil {
-		t.seen = make(map[Row]bool)
+	if t.seen == nil { // a command changes a row or two
+		t.seen = make(map[Row]bool, t.commands)
+		t.changed = make([]Row, 0, t.commands)
 	}
 	t.seen[row] = true
 	t.changed = append(t.changed, row)

@@ -15,7 +15,7 @@ func EncodeBatch(b *Batch) ([]byte, error) {
 	c.length("commands", len(b.Commands), MaxCommands)
 	for i, cmd := range b.Commands {
 		n := cmd.number()
-		c.where = place(i, n)
+		c.command, c.kind = i+1, n
 		c.buf = append(c.buf, byte(n))
 		kinds[n].code(c, cmd)
 		if c.err != nil {
@@ -52,7 +52,7 @@ func decodeBatch(data []byte) (*Batch, error) {
 	b.Commands = make([]Command, 0, min(count, 256))
 	for i := 0; i < count && c.err == nil; i++ {
 		var n uint8
-		c.where = ""
+		c.command = 0
 		c.byte("number of a command", &n)
 		if c.err != nil {
 			break
@@ -60,7 +60,7 @@ func decodeBatch(data []byte) (*Batch, error) {
 		if int(n) >= len(kinds) || kinds[n].make == nil {
 			return nil, fmt.Errorf("command %d has number %d, unknown to this build: install a newer queen-rbee", i+1, n)
 		}
-		c.where = place(i, Number(n))
+		c.command, c.kind = i+1, Number(n)
 		cmd := kinds[n].make()
 		kinds[n].code(c, cmd)
 		b.Commands = append(b.Commands, cmd)
@@ -78,8 +78,6 @@ func (c *coder) header(b *Batch) {
 	signed(c, "wall", &b.Wall)
 	c.level(&b.Level)
 }
-
-func place(i int, n Number) string { return fmt.Sprintf("command %d (%s)", i+1, n) }
 
 // sizeHint saves growing: bodies weigh, the rest is small.
 func sizeHint(b *Batch) int {

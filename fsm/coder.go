@@ -17,8 +17,9 @@ import (
 type coder struct {
 	buf       []byte // written so far, or what is left to read
 	reading   bool
-	unchecked bool   // writing what was checked before: no limits
-	where     string // the command or row, for errors
+	unchecked bool // writing what was checked before: no limits
+	command   int  // the command being coded, from 1, and what it is: for errors
+	kind      Number
 	err       error
 }
 
@@ -26,8 +27,8 @@ func (c *coder) fail(field, format string, args ...any) {
 	if c.err != nil {
 		return
 	}
-	if c.where != "" {
-		field = c.where + ": " + field
+	if c.command > 0 {
+		field = fmt.Sprintf("command %d (%s): %s", c.command, c.kind, field)
 	}
 	c.err = fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...))
 	if c.reading {

@@ -18,9 +18,9 @@ func (p *planner) submitJob(a *Answer, s *Submit) {
 		p.join(a, old, s)
 		return
 	}
-	job, err := p.newJob(s)
-	if err != nil {
-		a.Err = err
+	cmd := &fsm.Submit{}
+	job := &cmd.Job
+	if a.Err = p.newJob(job, s); a.Err != nil {
 		return
 	}
 	stale := false
@@ -33,10 +33,10 @@ func (p *planner) submitJob(a *Answer, s *Submit) {
 			stale = true
 		}
 	}
-	if a.Err = p.servable(&job); a.Err != nil {
+	if a.Err = p.servable(job); a.Err != nil {
 		return
 	}
-	to, err := p.capacity(&job)
+	to, err := p.capacity(job)
 	if err != nil {
 		a.Err = err
 		return
@@ -44,7 +44,7 @@ func (p *planner) submitJob(a *Answer, s *Submit) {
 	if stale {
 		p.forgetKey(job.Tenant, job.IdempotencyKey)
 	}
-	j := p.submit(job)
+	j := p.submit(cmd)
 	if to != nil {
 		p.assignTo(to, j)
 	}
@@ -82,12 +82,12 @@ func (p *planner) repeat(a *Answer, i *fsm.Idempotency, s *Submit) {
 }
 
 // newJob checks what a client wants and makes the job's record of it.
-func (p *planner) newJob(s *Submit) (fsm.Job, *fsm.Error) {
+func (p *planner) newJob(job *fsm.Job, s *Submit) *fsm.Error {
 	in := &s.Job
 	if err := checkJob(in, s.Within); err != nil {
-		return fsm.Job{}, err
+		return err
 	}
-	job := fsm.Job{
+	*job = fsm.Job{
 		ID: in.ID, Tenant: in.Tenant, Model: in.Model, API: in.API, Path: in.Path, Priority: in.Priority,
 		State: fsm.JobQueued, Stream: in.Stream, Detached: in.Detached, OnLoss: in.OnLoss, Grace: in.Grace,
 		Session: in.Session, Pin: in.Pin, Labels: slices.Clone(in.Labels),
@@ -107,7 +107,7 @@ func (p *planner) newJob(s *Submit) (fsm.Job, *fsm.Error) {
 			job.Grace = p.lim.Grace
 		}
 	}
-	return job, nil
+	return nil
 }
 
 // Limits of the fields of submissions and registrations. The HTTP API holds its own first; these defend the state.

@@ -74,8 +74,8 @@ func (d *draft) still(runs iter.Seq[*fsm.Job]) iter.Seq[*fsm.Job] {
 }
 
 // submit admits a job.
-func (d *draft) submit(job fsm.Job) *fsm.Job {
-	cmd := &fsm.Submit{Job: job}
+func (d *draft) submit(cmd *fsm.Submit) *fsm.Job {
+	job := &cmd.Job
 	if job.IdempotencyKey != "" {
 		cmd.IdempotencyTTL = d.lim.IdempotencyTTL
 		d.keyed++
@@ -83,7 +83,7 @@ func (d *draft) submit(job fsm.Job) *fsm.Job {
 		d.keys[k] = &fsm.Idempotency{Tenant: k.tenant, Key: k.key, Job: job.ID, Hash: job.RequestHash, Expiry: d.now + cmd.IdempotencyTTL}
 	}
 	d.emit(cmd)
-	own := job
+	own := *job
 	own.Order = d.meta.NextOrder + uint64(len(d.born))
 	own.State = fsm.JobQueued
 	own.Submitted = d.now
