@@ -78,7 +78,7 @@ func run(args []string) error {
 		return err
 	}
 	rows, err := bench.Run(ctx, families(), o)
-	if err = errors.Join(err, end()); err != nil {
+	if err := errors.Join(err, end()); err != nil {
 		return err
 	}
 	report := bench.Report{Commit: version.Current().Commit, Machine: bench.Machine(o.Dir), Rows: rows}
