@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,7 +59,9 @@ func (h *playedHive) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	read := &playedRead{t: h.t, acts: make(chan func(http.ResponseWriter) bool), gone: make(chan struct{})}
 	defer close(read.gone)
-	if err := json.NewDecoder(r.Body).Decode(&read.Req); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(&read.Req); errors.Is(err, io.ErrUnexpectedEOF) {
+		return // its client has gone meanwhile
+	} else if err != nil {
 		h.t.Error(err)
 	}
 	select {

@@ -86,8 +86,8 @@ func TestBoundsAreKept(t *testing.T) {
 	w.api.queries.limit = 4 // three for clients
 	count := func(bound string) string {
 		_, text, _ := w.read("GET", "/metrics", "")
-		m := regexp.MustCompile(`rbee_bound_used\{bound="`+bound+`"\} (\S+)`).FindStringSubmatch(text)
-		r := regexp.MustCompile(`rbee_bound_refused_total\{bound="`+bound+`"\} (\S+)`).FindStringSubmatch(text)
+		m := regexp.MustCompile(`rbee_bound_used\{bound="` + bound + `"\} (\S+)`).FindStringSubmatch(text)
+		r := regexp.MustCompile(`rbee_bound_refused_total\{bound="` + bound + `"\} (\S+)`).FindStringSubmatch(text)
 		return m[1] + " " + r[1]
 	}
 	hive := []string{"Authorization", "Bearer " + cluster.HiveToken(testToken)}
