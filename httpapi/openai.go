@@ -110,7 +110,7 @@ func (r *request) extensions(job *fsm.Job) (within time.Duration, err error) {
 		return 0, err
 	}
 	job.Session = r.Header.Get("X-Rbee-Session")
-	if err = validateName("X-Rbee-Session", job.Session, maxName); err != nil {
+	if err := validateName("X-Rbee-Session", job.Session, maxName); err != nil {
 		return 0, err
 	}
 	return withinOf("X-Rbee-Deadline", r.Header.Get("X-Rbee-Deadline"))
