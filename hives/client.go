@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,6 +19,8 @@ import (
 type Client struct {
 	http  *http.Client
 	token func() string
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	keep  keep // connections of runs that were read to their end
 }
 
 // maxProblem bounds the body of an error answer.
@@ -31,7 +34,7 @@ func NewClient(token func() string, dial func(ctx context.Context, network, addr
 	}
 	// A hive never redirects: a prompt must not follow one anywhere.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{token: token, http: &http.Client{CheckRedirect: stay, Transport: &http.Transport{
+	return &Client{token: token, dial: dial, http: &http.Client{CheckRedirect: stay, Transport: &http.Transport{
 		DialContext:            dial,
 		MaxIdleConnsPerHost:    1024,
 		MaxIdleConns:           0,
@@ -46,7 +49,10 @@ func NewClient(token func() string, dial func(ctx context.Context, network, addr
 }
 
 // Close drops the kept connections. Open streams go on.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.keep.close()
+}
 
 // WorkerURL is where a worker of a hive is reached.
 func WorkerURL(hiveURL, worker string) string { return hiveURL + "/w/" + url.PathEscape(worker) }
@@ -55,6 +61,14 @@ func WorkerURL(hiveURL, worker string) string { return hiveURL + "/w/" + url.Pat
 // other than 200 is an *Error with the hive's code; a connection that fails is any other
 // error and may be tried again.
 func (c *Client) Execute(ctx context.Context, workerURL string, e Execute) (*Stream, error) {
+	if rest, ok := strings.CutPrefix(workerURL, "http://"); ok {
+		body, err := encode(e)
+		if err != nil {
+			return nil, err
+		}
+		addr, path, _ := strings.Cut(rest, "/")
+		return c.direct(ctx, addr, "/"+path+"/v1/execute", body)
+	}
 	resp, err := c.post(ctx, workerURL+"/v1/execute", e) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		return nil, err
@@ -83,20 +97,26 @@ func (c *Client) send(ctx context.Context, target string, body any) error {
 	return nil
 }
 
-func (c *Client) post(ctx context.Context, target string, body any) (*http.Response, error) {
+func encode(body any) ([]byte, error) {
 	var data bytes.Buffer
 	enc := json.NewEncoder(&data)
 	enc.SetEscapeHTML(false) // a request's body inside goes through as it came
-	if err := enc.Encode(body); err != nil {
+	err := enc.Encode(body)
+	return data.Bytes(), err
+}
+
+func (c *Client) post(ctx context.Context, target string, body any) (*http.Response, error) {
+	data, err := encode(body)
+	if err != nil {
 		return nil, err
 	}
-	p := &payload{data: data.Bytes()}
+	p := &payload{data: data}
 	defer p.drop() // answered: a stream's connection must not keep it for the stream's life
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, p.reader())
 	if err != nil {
 		return nil, err
 	}
-	req.ContentLength = int64(data.Len())
+	req.ContentLength = int64(len(data))
 	req.GetBody = func() (io.ReadCloser, error) { return p.reader(), nil } // a kept connection may turn out closed
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+c.token())

@@ -23,6 +23,8 @@ const (
 	maxEnd    = 72 << 20
 )
 
+var errRecord = fmt.Errorf("hive sent a record over %d bytes", maxFrames)
+
 // roomy is the buffer in bytes that a stream keeps; what a larger record needed is given back.
 const roomy = 64 << 10
 
@@ -79,7 +81,7 @@ func (s *Stream) Next() (Piece, error) {
 			return Piece{Bytes: s.buf[:s.safe], Seq: s.seq}, nil
 		}
 		if len(s.buf) > maxFrames {
-			return Piece{}, fmt.Errorf("hive sent a record over %d bytes", maxFrames)
+			return Piece{}, errRecord
 		}
 		if err := s.fill(); err != nil {
 			return Piece{}, err
@@ -169,7 +171,7 @@ func (s *Stream) Rest() ([]byte, error) {
 // fill reads once, growing the buffer when it is full.
 func (s *Stream) fill() error {
 	if len(s.buf) == cap(s.buf) {
-		s.buf = append(make([]byte, 0, 2*cap(s.buf)), s.buf...)
+		s.buf = append(make([]byte, 0, max(4<<10, 2*cap(s.buf))), s.buf...)
 	}
 	n, err := s.read(s.buf[len(s.buf):cap(s.buf)])
 	s.buf = s.buf[:len(s.buf)+n]

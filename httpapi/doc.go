@@ -11,10 +11,15 @@
 // record to the leader (report.go) and writes the end only when the state has it. Where the
 // frames go is a sink (sink.go): native, OpenAI, or one whole answer.
 //
-// Concurrency: every request is served by its own goroutine, which writes to its client. An
-// attachment has one more, watching the job's row, which writes comments while its hive is
-// silent (sse.go takes both); proposals made off the path (Started, Finished, Hold, Release)
-// run in goroutines that Close waits for.
+// From its second record on a stream is copied by the pump (pump.go, on Linux): a few threads
+// that wait in epoll for all streams at once. takeover.go takes the client's connection from
+// net/http for that and gives it back at the end, passon.go hands over the hive's. Elsewhere, and
+// over TLS, the reader goes on copying itself.
+//
+// Concurrency: every request is served by its own goroutine, which writes to its client, or sleeps
+// while the pump copies. An attachment that the pump does not have has one more, watching the
+// job's row, which writes comments while its hive is silent (sse.go takes both); proposals made
+// off the path (Started, Finished, Hold, Release) run in goroutines that Close waits for.
 //
 // Everything that could grow has a bound, listed in docs/limits.md and shown at /metrics
 // (bounds.go). To add one, add it to both: a test compares them.

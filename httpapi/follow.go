@@ -42,11 +42,12 @@ func (r *reader) attach(ctx context.Context, job *fsm.Job, url string, follow bo
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	quiet := fetchFor
+	watched := func() {} // ends the watch
 	if follow {
 		quiet = r.s.silence
-		moved := r.cancelWhenMoved(ctx, cancel, job)
-		defer func() { cancel(); <-moved }()
+		watched = r.cancelWhenMoved(ctx, cancel, job)
 	}
+	defer watched()
 	idle := time.AfterFunc(quiet, cancel)
 	defer idle.Stop()
 	stream, err := r.s.hives.Execute(ctx, hives.WorkerURL(url, job.Worker), r.execute(job))
@@ -59,7 +60,24 @@ func (r *reader) attach(ctx context.Context, job *fsm.Job, url string, follow bo
 	if err := r.sink.begin(); err != nil {
 		return fmt.Errorf("%w: %w", errClient, err)
 	}
-	return r.copy(stream, job)
+	for {
+		whole, err := r.copy(stream, job)
+		if whole || err != nil {
+			return err
+		}
+		result, ok := r.passOn(stream, quiet)
+		if !ok {
+			continue
+		}
+		watched()
+		idle.Stop()
+		end, err := r.await(ctx, result, job, follow)
+		if err != nil {
+			return err
+		}
+		idle.Reset(quiet)
+		return r.ended(stream, job, end)
+	}
 }
 
 // execute is the run's record, early, and where this reader stands.
@@ -89,16 +107,16 @@ func (r *reader) execute(job *fsm.Job) hives.Execute {
 	return e
 }
 
-// copy moves whole frames to the client until the end mark.
-func (r *reader) copy(stream *hives.Stream, job *fsm.Job) error {
+// copy moves whole frames to the client until the end mark, or, not whole, until the pump may do it.
+func (r *reader) copy(stream *hives.Stream, job *fsm.Job) (whole bool, err error) {
 	for {
 		p, err := stream.Next()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if len(p.Bytes) > 0 {
 			if err := r.sink.frames(p.Bytes); err != nil {
-				return fmt.Errorf("%w: %w", errClient, err)
+				return false, fmt.Errorf("%w: %w", errClient, err)
 			}
 		}
 		if p.Seq > r.has.n {
@@ -110,14 +128,22 @@ func (r *reader) copy(stream *hives.Stream, job *fsm.Job) error {
 			r.s.delivered(job)
 		}
 		if p.End != nil {
-			rest, err := stream.Rest()
-			if err != nil {
-				return err
-			}
-			r.end = &heldEnd{attempt: job.Attempt, record: *p.End, rest: rest}
-			return nil
+			return true, r.ended(stream, job, p.End)
+		}
+		if to := r.sink.stream(); r.has.n > 1 && to != nil && to.takeOver(r.s, r.onGone) {
+			return false, nil
 		}
 	}
+}
+
+// ended reads what is behind the end mark.
+func (r *reader) ended(stream *hives.Stream, job *fsm.Job, end *hives.Terminal) error {
+	rest, err := stream.Rest()
+	if err != nil {
+		return err
+	}
+	r.end = &heldEnd{attempt: job.Attempt, record: *end, rest: rest}
+	return nil
 }
 
 // broken decides what a failed attachment means: the client's end, a refusal to be told,
@@ -188,37 +214,25 @@ func (r *reader) hiveURL(job *fsm.Job) (string, bool) {
 // last frames are usually on their way.
 const lateEnd = 3 * time.Second
 
-// cancelWhenMoved ends an attachment whose job went on without it: to another attempt, to
-// the queue, or to an end the hive does not tell. The client gets comments meanwhile if its
-// hive sends nothing. The channel closes when its goroutine has ended.
-func (r *reader) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc, job *fsm.Job) <-chan struct{} {
+// cancelWhenMoved ends an attachment whose job went on without it. The client gets comments
+// meanwhile if its hive sends nothing. stop ends the watch, once or again.
+func (r *reader) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc, job *fsm.Job) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
 	done := make(chan struct{})
 	s, out := r.s, r.sink // the rest of the reader is the request's alone
 	watch := s.queen.Watch(jobRow(job.ID))
 	go func() {
 		defer close(done)
 		defer watch.Close()
-		late := time.NewTimer(lateEnd)
-		late.Stop()
-		defer late.Stop()
-		ended := false
+		m := newMoving(s, job)
+		defer m.stop()
 		awake := time.NewTimer(s.keepAlive)
 		defer awake.Stop()
-		for {
-			now, ok := s.queen.View().Job(job.ID)
-			switch {
-			case !ok && s.queen.View().Meta().Index < job.Changed:
-			case !ok, now.Attempt != job.Attempt, now.State == fsm.JobQueued:
-				cancel()
-				return
-			case now.State.Ended() && !ended:
-				ended = true
-				late.Reset(lateEnd)
-			}
+		for !m.moved() {
 			select {
 			case <-ctx.Done():
 				return
-			case <-late.C:
+			case <-m.late.C:
 				cancel()
 				return
 			case <-awake.C:
@@ -231,8 +245,41 @@ func (r *reader) cancelWhenMoved(ctx context.Context, cancel context.CancelFunc,
 			case <-watch.C():
 			}
 		}
+		cancel()
 	}()
-	return done
+	return func() { end(); <-done }
+}
+
+// moving tells when a job has gone on without who reads its run: to another attempt, to the
+// queue, or to an end the hive does not tell.
+type moving struct {
+	s     *Server
+	job   *fsm.Job
+	late  *time.Timer // fires when the run should have told the end that the state has
+	ended bool
+}
+
+func newMoving(s *Server, job *fsm.Job) *moving {
+	m := &moving{s: s, job: job, late: time.NewTimer(lateEnd)}
+	m.late.Stop()
+	return m
+}
+
+func (m *moving) stop() { m.late.Stop() }
+
+func (m *moving) moved() bool {
+	v := m.s.queen.View()
+	now, ok := v.Job(m.job.ID)
+	switch {
+	case !ok:
+		return v.Meta().Index >= m.job.Changed
+	case now.Attempt != m.job.Attempt, now.State == fsm.JobQueued:
+		return true
+	case now.State.Ended() && !m.ended:
+		m.ended = true
+		m.late.Reset(lateEnd)
+	}
+	return false
 }
 
 // delivered proposes Started, off the path.

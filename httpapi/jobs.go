@@ -191,9 +191,9 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *request) error {
 	var out sink
 	switch format {
 	case "", "native":
-		out = nativeSink{newSSE(w)}
+		out = nativeSink{newSSE(w, r.Request)}
 	case "openai":
-		out = openAISink{out: newSSE(w)}
+		out = openAISink{out: newSSE(w, r.Request)}
 	default:
 		return fsm.Errorf(fsm.CodeInvalid, "format: %.40q must be native or openai", format)
 	}

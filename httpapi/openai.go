@@ -80,7 +80,7 @@ func (s *Server) openAI(w http.ResponseWriter, r *request, validate func(*openAI
 		return err
 	}
 	if o.Stream {
-		return s.stream(r.Context(), sub, openAISink{out: newSSE(w), late: true}, r.grace(openAIGrace))
+		return s.stream(r.Context(), sub, openAISink{out: newSSE(w, r.Request), late: true}, r.grace(openAIGrace))
 	}
 	sink := &wholeSink{form: hives.APIOpenAI}
 	if err := s.stream(r.Context(), sub, sink, r.grace(openAIGrace)); err != nil {

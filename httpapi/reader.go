@@ -28,6 +28,7 @@ type reader struct {
 	told    uint32 // the attempt for which Started was proposed
 	brought uint32 // the attempt whose hive was given the body
 	tries   int    // failed attachments in a row
+	onGone  func() // ends the request's context when the pump sees its client go
 	end     *heldEnd
 }
 

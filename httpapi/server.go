@@ -67,6 +67,9 @@ type Server struct {
 	streams atomic.Int64
 	door    *door.Door
 	queries queries
+	pump    *pump
+	taken   inFlight // streams that the pump has
+	again   *again   // where their connections go afterwards; nil unless Serve runs
 
 	streamsRefused atomic.Uint64
 
@@ -111,6 +114,7 @@ func New(cfg Config) *Server {
 	s.drain, s.beginDrain = context.WithCancel(s.life)
 	s.metrics = newMetrics(cfg.Registry, cfg.Queen, &s.streams)
 	s.showBounds(cfg.Registry)
+	s.pump = newPump(func(records uint64) { s.metrics.relayed.Add(float64(records)) })
 	s.handler = s.router()
 	return s
 }
@@ -134,8 +138,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // drainFor to finish; none when ctx ended for any other cause than being cancelled.
 func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Duration) error {
 	srv := s.httpServer()
-	failed := make(chan error, 1)
+	s.again = newAgain()
+	failed, over := make(chan error, 1), make(chan struct{})
 	go func() { failed <- srv.Serve(s.door.Listen(l)) }()
+	go func() {
+		defer close(over)
+		_ = srv.Serve(s.door.Listen(s.again)) // ends with the other, or below
+	}()
 	var err error
 	select {
 	case err = <-failed:
@@ -144,16 +153,19 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Durati
 		if !errors.Is(context.Cause(ctx), context.Canceled) {
 			drainFor = 0
 		}
-		over, cancel := context.WithTimeout(context.Background(), drainFor)
-		if srv.Shutdown(over) != nil {
+		limit, cancel := context.WithTimeout(context.Background(), drainFor)
+		if srv.Shutdown(limit) != nil {
 			_ = srv.Close() // what is still open after the drain time breaks off
 		}
+		s.taken.wait(limit) // close breaks off what is left
 		cancel()
 		if end := <-failed; !errors.Is(end, http.ErrServerClosed) {
 			err = end // not by our own doing
 		}
 	}
 	s.close()
+	_ = s.again.Close()
+	<-over
 	return err
 }
 
@@ -181,6 +193,7 @@ func (s *Server) close() {
 	s.endLife()
 	s.lifeMu.Unlock()
 	s.background.Wait()
+	s.pump.close()
 }
 
 // join counts something in that close waits for; false when the server has ended.

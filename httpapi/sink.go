@@ -24,6 +24,7 @@ type sink interface {
 	unsettled(job string, err error) error                         // the end cannot be committed for now; may be an error to tell
 	end(job *fsm.Job, n uint64, rest []byte) error                 // the job's committed end; n is the number of its last record
 	fail(err error) error                                          // an error of the stream alone; returns it if it could not be written into the stream
+	stream() *sse                                                  // where frames go; nil when they go nowhere
 }
 
 // diverged tells an OpenAI reader that its text cannot go on.
@@ -40,6 +41,7 @@ func (nativeSink) whole() bool             { return false }
 func (nativeSink) needsRest() bool         { return false }
 func (n nativeSink) comment() error        { return n.out.comment() }
 func (n nativeSink) frames(b []byte) error { return n.out.write(b) }
+func (n nativeSink) stream() *sse          { return n.out }
 
 func (n nativeSink) keepAwake(every time.Duration) (time.Duration, error) {
 	return n.out.keepAwake(every)
@@ -94,6 +96,7 @@ func (openAISink) api() string      { return hives.APIOpenAI }
 func (openAISink) whole() bool      { return false }
 func (openAISink) needsRest() bool  { return true }
 func (o openAISink) comment() error { return o.out.comment() }
+func (o openAISink) stream() *sse   { return o.out }
 
 func (o openAISink) keepAwake(every time.Duration) (time.Duration, error) {
 	return o.out.keepAwake(every)
@@ -184,6 +187,7 @@ func (*wholeSink) frames([]byte) error            { return nil }
 func (*wholeSink) comment() error                 { return nil }
 func (*wholeSink) restart(*fsm.Job, uint64) error { return nil }
 func (*wholeSink) fail(err error) error           { return err }
+func (*wholeSink) stream() *sse                   { return nil }
 
 func (*wholeSink) keepAwake(every time.Duration) (time.Duration, error) { return every, nil }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -20,17 +21,24 @@ const keepAlive = 15 * time.Second
 // line for an event, and one without data for a broken one. Safe for concurrent use: frames
 // come from the goroutine of the request, comments also from the watch of its attachment.
 type sse struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	request *http.Request
 
 	mu    sync.Mutex
 	begun bool
 	held  []byte    // goes out with the headers
 	wrote time.Time // last
+
+	// Once the pump has the client's connection.
+	pipe  *pipe
+	conn  net.Conn // as net/http had it; what counts it
+	stuck bool     // it is or will never be taken over
+	lost  error    // it was lost on the way
 }
 
-func newSSE(w http.ResponseWriter) *sse {
-	return &sse{w: w, rc: http.NewResponseController(w)}
+func newSSE(w http.ResponseWriter, r *http.Request) *sse {
+	return &sse{w: w, rc: http.NewResponseController(w), request: r}
 }
 
 // open sends the headers and the reconnection time, once.
@@ -58,8 +66,13 @@ func (s *sse) write(frames []byte) error {
 }
 
 func (s *sse) writeLocked(frames []byte) error {
-	if s.begun && len(frames) == 0 {
+	switch {
+	case s.lost != nil:
+		return s.lost
+	case s.begun && len(frames) == 0:
 		return nil
+	case s.pipe != nil:
+		return s.pipe.write(frames)
 	}
 	// A writer without deadlines (a test's recorder) just has none.
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -80,17 +93,23 @@ func (s *sse) writeLocked(frames []byte) error {
 	return s.rc.Flush()
 }
 
+var keepAliveLine = []byte(": keep-alive\n")
+
 // comment keeps proxies awake.
-func (s *sse) comment() error { return s.write([]byte(": keep-alive\n")) }
+func (s *sse) comment() error { return s.write(keepAliveLine) }
 
 // keepAwake sends a comment when nothing was written for so long, and tells when to look again.
 func (s *sse) keepAwake(every time.Duration) (next time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if idle := time.Since(s.wrote); idle < every {
+	wrote := s.wrote
+	if s.pipe != nil {
+		wrote = s.pipe.lastWrite()
+	}
+	if idle := time.Since(wrote); idle < every {
 		return every - idle, nil
 	}
-	return every, s.writeLocked([]byte(": keep-alive\n"))
+	return every, s.writeLocked(keepAliveLine)
 }
 
 // appendEvent renders one frame; name and id may be empty.

@@ -69,7 +69,7 @@ func (s *Server) submitTask(w http.ResponseWriter, r *request) error {
 	case t.Detach:
 		return writeJSON(w, http.StatusAccepted, map[string]string{"job_id": sub.id, "state": jobStates[sub.hint.State]})
 	case t.wantsStream():
-		return s.stream(r.Context(), sub, nativeSink{newSSE(w)}, r.grace(s.cfg.Limits.Grace))
+		return s.stream(r.Context(), sub, nativeSink{newSSE(w, r.Request)}, r.grace(s.cfg.Limits.Grace))
 	default:
 		return s.wholeTask(w, r, sub)
 	}
@@ -222,12 +222,15 @@ func (s *Server) stream(ctx context.Context, r *reader, out sink, grace time.Dur
 	}
 	ctx, cancel := tied(ctx, end)
 	defer cancel()
-	r.sink = out
+	r.sink, r.onGone = out, cancel
 	s.holds.take(r.id, r.since)
 	defer func() { s.leave(r, grace) }()
 	err := r.run(ctx)
 	if err != nil && ctx.Err() == nil && !isGone(err) {
 		err = out.fail(err)
+	}
+	if to := out.stream(); to != nil {
+		err = to.finish(s, err)
 	}
 	return err
 }

@@ -107,7 +107,7 @@ func (b *rig) idleCost(ctx context.Context, r *bench.Rounds, pids []int, reads [
 		return idleCost{}, err
 	}
 	defer l.stop()
-	if err := pause(ctx, r.Span(settle)); err != nil {
+	if err := pause(ctx, settle); err != nil {
 		return idleCost{}, err
 	}
 	var share float64

@@ -1,0 +1,519 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"queen-rbee/hives"
+)
+
+// pump copies many streams in a few threads that wait in epoll themselves. Go's own network
+// poller wakes a goroutine for each token, and often a thread for the goroutine; that cost as much
+// as reading and writing it. It starts its loops with the first pipe. Safe for concurrent use.
+type pump struct {
+	relayed func(records uint64)
+
+	mu     sync.Mutex
+	loops  []*loop
+	next   int
+	closed bool
+	group  sync.WaitGroup
+}
+
+// loop is one thread's share of the pipes.
+type loop struct {
+	pump  *pump
+	epoll int
+	bell  [2]int // a pipe whose writing end wakes the loop to end it
+
+	mu    sync.Mutex
+	sides map[int32]*side
+	last  int32 // key given last
+
+	// Only the loop's own goroutine touches these.
+	raw, plain, out []byte
+	events          []syscall.EpollEvent
+	hit             []*side
+	now             time.Time
+	swept           time.Time
+}
+
+// side is one connection of a pipe. Its pipe's lock guards it.
+type side struct {
+	pipe   *pipe
+	loop   *loop
+	key    int32
+	fd     int
+	events uint32
+	over   bool // no longer of any loop
+}
+
+// pumps says that this system has one.
+const pumps = true
+
+const (
+	pumpRead  = 64 << 10 // bytes read of a hive at a time
+	sweepTime = time.Second
+
+	watchHive   = syscall.EPOLLIN
+	watchClient = syscall.EPOLLIN | syscall.EPOLLRDHUP
+)
+
+func newPump(relayed func(uint64)) *pump { return &pump{relayed: relayed} }
+
+// loopFor starts the loops when the first is wanted; they are half as many as the cores, since
+// fewer loops find more to do each time they wake.
+func (p *pump) loopFor() (*loop, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	if len(p.loops) == 0 {
+		for range (runtime.GOMAXPROCS(0) + 1) / 2 {
+			l, err := p.newLoop()
+			if err != nil {
+				return nil, err
+			}
+			p.loops = append(p.loops, l)
+		}
+	}
+	p.next = (p.next + 1) % len(p.loops)
+	return p.loops[p.next], nil
+}
+
+func (p *pump) newLoop() (*loop, error) {
+	l := &loop{pump: p, sides: map[int32]*side{}, events: make([]syscall.EpollEvent, 256)}
+	var err error
+	if l.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := syscall.Pipe2(l.bell[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+		return nil, errors.Join(os.NewSyscallError("pipe2", err), syscall.Close(l.epoll))
+	}
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: 0}
+	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, l.bell[0], &event); err != nil {
+		l.release()
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
+	p.group.Add(1)
+	go func() {
+		defer p.group.Done()
+		l.run()
+	}()
+	return l, nil
+}
+
+func (l *loop) release() {
+	for _, fd := range []int{l.epoll, l.bell[0], l.bell[1]} {
+		_ = syscall.Close(fd)
+	}
+}
+
+// close ends the loops, once or again. There must be no pipe any more.
+func (p *pump) close() {
+	p.mu.Lock()
+	p.closed = true
+	for _, l := range p.loops {
+		_, _ = syscall.Write(l.bell[1], []byte{0})
+	}
+	p.loops = nil
+	p.mu.Unlock()
+	p.group.Wait()
+}
+
+// open takes a client's connection over: nothing of its answer is to be outstanding, and early is
+// what was read of it beyond its request. On failure the connection is closed.
+func (p *pump) open(c net.Conn, early []byte, onGone func()) (*pipe, error) {
+	l, err := p.loopFor()
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	fd, err := hives.Detach(c)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	pp := &pipe{pump: p, onGone: onGone, early: early, wrote: time.Now()}
+	pp.mu.Lock()
+	defer pp.mu.Unlock()
+	pp.client = &side{pipe: pp, loop: l, fd: fd}
+	if err := l.add(pp.client, watchClient); err != nil {
+		return nil, errors.Join(err, syscall.Close(fd))
+	}
+	return pp, nil
+}
+
+// add makes the loop watch a side; its pipe is locked.
+func (l *loop) add(s *side, events uint32) error {
+	l.mu.Lock()
+	for { // keys come round after two billion sides; 0 is the bell's
+		if l.last++; l.last < 1 {
+			l.last = 1
+		}
+		if l.sides[l.last] == nil {
+			break
+		}
+	}
+	s.key, s.events = l.last, events
+	l.sides[s.key] = s
+	l.mu.Unlock()
+	event := syscall.EpollEvent{Events: events, Fd: s.key}
+	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, s.fd, &event); err != nil {
+		l.forget(s)
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	return nil
+}
+
+// watch changes what is waited for; 0 is nothing at all, not even the connection's end.
+func (s *side) watch(events uint32) {
+	if s.over || s.events == events {
+		return
+	}
+	op := syscall.EPOLL_CTL_MOD
+	switch {
+	case events == 0:
+		op = syscall.EPOLL_CTL_DEL
+	case s.events == 0:
+		op = syscall.EPOLL_CTL_ADD
+	}
+	s.events = events
+	event := syscall.EpollEvent{Events: events, Fd: s.key}
+	_ = syscall.EpollCtl(s.loop.epoll, op, s.fd, &event) // of a descriptor that is open and known
+}
+
+// drop ends the watch of a side and leaves its descriptor open.
+func (s *side) drop() {
+	if s.over {
+		return
+	}
+	s.watch(0)
+	s.over = true
+	s.loop.forget(s)
+}
+
+func (l *loop) forget(s *side) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.sides, s.key)
+}
+
+// run serves the loop's sides until the bell.
+func (l *loop) run() {
+	defer l.release()
+	l.raw, l.plain = make([]byte, pumpRead), make([]byte, pumpRead)
+	for {
+		n, err := syscall.EpollWait(l.epoll, l.events, int(sweepTime/time.Millisecond))
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			panic(os.NewSyscallError("epoll_wait", err)) // only a bug of ours makes it fail
+		}
+		l.now = time.Now()
+		if !l.find(l.events[:max(n, 0)]) {
+			return
+		}
+		for i, s := range l.hit {
+			s.serve(l.events[i].Events)
+		}
+		clear(l.hit)
+		l.hit = l.hit[:0]
+		if l.now.Sub(l.swept) >= sweepTime {
+			l.sweep()
+		}
+	}
+}
+
+// find looks up whose events these are, in order; false is the bell.
+func (l *loop) find(events []syscall.EpollEvent) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hit = l.hit[:0]
+	for _, e := range events {
+		if e.Fd == 0 {
+			return false
+		}
+		l.hit = append(l.hit, l.sides[e.Fd]) // nil: dropped meanwhile
+	}
+	return true
+}
+
+func (s *side) serve(events uint32) {
+	if s == nil {
+		return
+	}
+	p := s.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case s.over:
+	case s == p.hive:
+		p.pull(s.loop)
+	default:
+		p.tend(events)
+	}
+}
+
+// pull passes on what the hive has sent; the pipe is locked, as in all that follows.
+func (p *pipe) pull(l *loop) {
+	n, err := syscall.Read(p.hive.fd, l.raw)
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return
+	case err != nil:
+		p.over(followed{err: os.NewSyscallError("read", err)})
+		return
+	case n == 0:
+		p.over(followed{err: io.ErrUnexpectedEOF})
+		return
+	}
+	p.heard = l.now
+	piece, err := p.stream.Feed(l.raw[:n], l.plain)
+	if len(piece.Bytes) > 0 {
+		l.out = appendChunk(l.out[:0], piece.Bytes)
+		p.push(l.out)
+	}
+	if piece.Seq > p.seq {
+		p.pump.relayed(piece.Seq - p.seq)
+		p.seq = piece.Seq
+	}
+	p.stream.Settle()
+	switch {
+	case p.gone != nil:
+	case piece.End != nil:
+		p.over(followed{end: piece.End})
+	case err != nil:
+		p.over(followed{err: err})
+	case len(p.pending) > 0:
+		p.hive.watch(0) // a client that is slow slows only itself
+	}
+}
+
+// push sends bytes that are whole chunks, or puts them behind those that wait.
+func (p *pipe) push(b []byte) {
+	if p.gone != nil {
+		return
+	}
+	if len(p.pending) > 0 {
+		p.pending = append(p.pending, b...)
+		return
+	}
+	p.wrote = time.Now()
+	n, err := writeSome(p.client.fd, b)
+	if err != nil {
+		p.lose(err)
+		return
+	}
+	if n < len(b) {
+		p.pending = append([]byte(nil), b[n:]...)
+		p.client.watch(p.client.events | syscall.EPOLLOUT)
+	}
+}
+
+// writeSome writes what fits.
+func writeSome(fd int, b []byte) (int, error) {
+	for {
+		n, err := syscall.Write(fd, b)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, syscall.EAGAIN):
+			return 0, nil
+		case !errors.Is(err, syscall.EINTR):
+			return 0, os.NewSyscallError("write", err)
+		}
+	}
+}
+
+// tend looks after the client's connection.
+func (p *pipe) tend(events uint32) {
+	if events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		p.lose(io.EOF)
+		return
+	}
+	if events&syscall.EPOLLIN != 0 {
+		var some [512]byte
+		n, err := syscall.Read(p.client.fd, some[:])
+		switch {
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		case err != nil:
+			p.lose(os.NewSyscallError("read", err))
+			return
+		case n == 0:
+			p.lose(io.EOF)
+			return
+		default:
+			if p.early = append(p.early, some[:n]...); len(p.early) > maxEarly {
+				p.client.watch(p.client.events &^ syscall.EPOLLIN)
+			}
+		}
+	}
+	if events&syscall.EPOLLOUT == 0 || len(p.pending) == 0 {
+		return
+	}
+	n, err := writeSome(p.client.fd, p.pending)
+	if err != nil {
+		p.lose(err)
+		return
+	}
+	if n > 0 {
+		p.wrote = time.Now()
+	}
+	if p.pending = p.pending[n:]; len(p.pending) == 0 {
+		p.pending = nil
+		p.client.watch(p.client.events &^ syscall.EPOLLOUT)
+		if p.hive != nil {
+			p.hive.watch(watchHive)
+		}
+		p.wake()
+	}
+}
+
+// lose ends the pipe for its client's sake.
+func (p *pipe) lose(err error) {
+	if p.gone != nil {
+		return
+	}
+	p.gone, p.pending = err, nil
+	p.client.drop()
+	p.over(followed{err: errClient})
+	p.wake()
+	p.onGone()
+}
+
+func (p *pipe) wake() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
+	}
+}
+
+// over tells how following ended, once; the hive's connection goes back with unfollow.
+func (p *pipe) over(f followed) {
+	if p.hive != nil && !p.hive.over {
+		p.hive.drop()
+		p.result <- f
+	}
+}
+
+// sweep does what is due by time: comments, and giving up who is silent or does not read.
+func (l *loop) sweep() {
+	l.swept = l.now
+	l.mu.Lock()
+	for _, s := range l.sides {
+		l.hit = append(l.hit, s)
+	}
+	l.mu.Unlock()
+	for _, s := range l.hit {
+		if s == nil {
+			continue
+		}
+		s.pipe.mu.Lock()
+		if !s.over && s == s.pipe.client {
+			s.pipe.due(l.now)
+		}
+		s.pipe.mu.Unlock()
+	}
+	clear(l.hit)
+	l.hit = l.hit[:0]
+}
+
+func (p *pipe) due(now time.Time) {
+	switch {
+	case len(p.pending) > 0:
+		if now.Sub(p.wrote) > writeTimeout {
+			p.lose(os.ErrDeadlineExceeded)
+		}
+	case p.hive == nil || p.hive.over:
+	case now.Sub(p.heard) > p.silence:
+		p.over(followed{err: os.ErrDeadlineExceeded})
+	case now.Sub(p.wrote) >= p.awake:
+		p.push(appendChunk(nil, keepAliveLine))
+	}
+}
+
+// follow has the stream's records after from passed on until the result comes. ok is false for a stream that
+// cannot be followed so; it is as it was.
+func (p *pipe) follow(stream *hives.Stream, from uint64, awake, silence time.Duration) (result <-chan followed, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone != nil || p.hive != nil {
+		return nil, false
+	}
+	fd, ok := stream.Lend()
+	if !ok {
+		return nil, false
+	}
+	p.stream, p.awake, p.silence, p.heard, p.seq = stream, awake, silence, time.Now(), from
+	p.result = make(chan followed, 1)
+	p.hive = &side{pipe: p, loop: p.client.loop, fd: fd}
+	if err := p.client.loop.add(p.hive, watchHive); err != nil {
+		p.hive.over = true
+		p.result <- followed{err: err}
+	}
+	if len(p.pending) > 0 {
+		p.hive.watch(0)
+	}
+	return p.result, true
+}
+
+// unfollow gives the stream its connection back, and the number of the last record passed on.
+func (p *pipe) unfollow() (seq uint64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hive.drop()
+	s, fd := p.stream, p.hive.fd
+	p.hive, p.stream = nil, nil
+	return p.seq, s.Return(fd)
+}
+
+// write sends what the goroutine of the request has to say, after all that was passed on, and
+// waits until the client's kernel has it.
+func (p *pipe) write(b []byte) error { return p.send(appendChunk(nil, b)) }
+
+func (p *pipe) send(chunk []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.push(chunk)
+	for p.gone == nil && len(p.pending) > 0 {
+		if p.room == nil {
+			p.room = make(chan struct{})
+		}
+		room := p.room
+		p.mu.Unlock()
+		<-room // the loop's sweep ends it at the latest
+		p.mu.Lock()
+	}
+	return p.gone
+}
+
+// close ends the answer in order if it is whole, and gives the connection, for its next request,
+// with what has come of that. Otherwise, and when the client has gone, it closes the connection.
+func (p *pipe) close(whole bool) (c net.Conn, early []byte, err error) {
+	whole = whole && p.send([]byte("0\r\n\r\n")) == nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.client.drop()
+	if p.gone != nil {
+		whole = false
+	} else {
+		p.gone = net.ErrClosed
+	}
+	if !whole {
+		return nil, nil, syscall.Close(p.client.fd)
+	}
+	c, err = hives.Attach(p.client.fd)
+	return c, p.early, err
+}
+
+// appendChunk puts bytes into HTTP's chunked encoding.
+func appendChunk(dst, b []byte) []byte {
+	dst = strconv.AppendUint(dst, uint64(len(b)), 16)
+	dst = append(append(dst, "\r\n"...), b...)
+	return append(dst, "\r\n"...)
+}
