@@ -147,7 +147,9 @@ func (c *Client) exchange(ctx context.Context, conn net.Conn, addr, head string,
 		return nil, err
 	}
 	w.last = resp.Close
-	w.ahead, _ = in.Peek(in.Buffered())
+	if n := in.Buffered(); n > 0 { // or in, and its buffer, would stay as long as the stream
+		w.ahead, _ = in.Peek(n)
+	}
 	return NewStream(w), nil
 }
 
