@@ -134,6 +134,9 @@ type Registration struct {
 	Labels  map[string]string `json:"labels"`
 	Engines []Engine          `json:"engines"`
 	Boot    string            `json:"boot"` // ULID of this start of the agent: a repeat of the same start is the same incarnation
+	// Replaces is the incarnation that the hive's desired state named when this start read it, 0
+	// when the hive was not known. Another than the newest is refused (conflict): read and register again.
+	Replaces uint64 `json:"replaces"`
 }
 
 // Registered answers a Registration. Each start of an agent gets a higher incarnation.
@@ -155,12 +158,14 @@ const (
 // Desired is everything that should be on a hive: the pipe down. Index is the last batch
 // index of the state it was made from.
 type Desired struct {
-	Epoch   string          `json:"epoch"`
-	Index   uint64          `json:"index"`
-	Desired string          `json:"desired"`
-	Workers []DesiredWorker `json:"workers"`
-	Models  []DesiredModel  `json:"models"`
-	Runs    []DesiredRun    `json:"runs"`
+	Epoch string `json:"epoch"`
+	Index uint64 `json:"index"`
+	// Incarnation is the newest of the hive's agent.
+	Incarnation uint64          `json:"incarnation"`
+	Desired     string          `json:"desired"`
+	Workers     []DesiredWorker `json:"workers"`
+	Models      []DesiredModel  `json:"models"`
+	Runs        []DesiredRun    `json:"runs"`
 }
 
 // DesiredWorker is one worker that should live. Index is the batch of its last change.

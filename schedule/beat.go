@@ -8,8 +8,9 @@ import (
 )
 
 // register takes a start of a hive's agent in. A repeat of the same start is the same
-// incarnation; every other start gets the next, and the newest wins: a start that was
-// superseded has lost for good, however late its registration arrives.
+// incarnation; every other start gets the next, if it names the newest as the one that it
+// replaces. So a registration that comes late takes the hive from nobody: another start has
+// replaced that incarnation since. A start that was superseded has lost for good.
 func (p *planner) register(a *Answer, r *Register) {
 	if a.Err = checkRegister(r); a.Err != nil {
 		return
@@ -19,9 +20,18 @@ func (p *planner) register(a *Answer, r *Register) {
 		a.Err = fsm.Errorf(fsm.CodeStale, "hive %s runs as incarnation %d by now; this registration is of an earlier start", r.ID, h.Incarnation)
 		return
 	}
+	newest := uint64(0)
+	if known {
+		newest = h.Incarnation
+	}
+	repeat := known && h.Boot == r.Boot
+	if !repeat && r.Replaces != newest {
+		a.Err = fsm.Errorf(fsm.CodeConflict, "hive %s is at incarnation %d and this registration replaces %d: read the newest and register again", r.ID, newest, r.Replaces)
+		return
+	}
 	p.hear(r.ID)
 	facts := sortedFacts(r.Facts)
-	if known && h.Boot == r.Boot {
+	if repeat {
 		a.Incarnation = h.Incarnation
 		if h.Status != fsm.HiveOnline && !h.Leaving {
 			p.setStatus(h, fsm.HiveOnline)
@@ -31,10 +41,7 @@ func (p *planner) register(a *Answer, r *Register) {
 		}
 		return
 	}
-	cmd := &fsm.RegisterHive{ID: r.ID, Boot: r.Boot, Incarnation: 1, Mode: r.Mode, Facts: facts}
-	if known {
-		cmd.Incarnation = h.Incarnation + 1
-	}
+	cmd := &fsm.RegisterHive{ID: r.ID, Boot: r.Boot, Incarnation: newest + 1, Mode: r.Mode, Facts: facts}
 	p.registerHive(cmd)
 	a.Incarnation = cmd.Incarnation
 }

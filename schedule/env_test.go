@@ -148,10 +148,18 @@ func (e *env) do(reqs ...Request) []Answer {
 // ask is do for one request.
 func (e *env) ask(r Request) Answer { e.t.Helper(); return e.do(r)[0] }
 
+// newest is the incarnation that a start of a hive's agent replaces.
+func newest(v *fsm.View, hive string) uint64 {
+	if h, ok := v.Hive(hive); ok {
+		return h.Incarnation
+	}
+	return 0
+}
+
 // hive registers a hive with one device and a model on it, and beats until its worker is ready.
 func (e *env) hive(id, boot string, memory int64, models ...fsm.EngineModel) uint64 {
 	e.t.Helper()
-	a := e.ask(Request{Register: &Register{ID: id, Boot: boot, Mode: "network", Facts: fsm.HiveFacts{
+	a := e.ask(Request{Register: &Register{ID: id, Boot: boot, Replaces: newest(e.view, id), Mode: "network", Facts: fsm.HiveFacts{
 		URL: "http://" + id, Devices: []fsm.Device{{ID: "gpu0", Kind: "cuda", Total: memory}}, Models: models}}})
 	if a.Err != nil {
 		e.t.Fatalf("register: %v", a.Err)

@@ -63,7 +63,7 @@ func (s *history) holder() fsm.Holder {
 func (s *history) request() Request {
 	switch s.pick(13) {
 	case 0:
-		return Request{Register: &Register{ID: s.hive(), Boot: s.word("b1", "b2", "b3", ""), Mode: "network", Facts: s.facts()}}
+		return Request{Register: &Register{ID: s.hive(), Boot: s.word("b1", "b2", "b3", ""), Replaces: uint64(s.pick(3)), Mode: "network", Facts: s.facts()}}
 	case 1, 2:
 		return Request{Submit: s.submit()}
 	case 3, 4:

@@ -341,7 +341,7 @@ func (m *machine) register(a *agent) {
 	if a.id == "h2" {
 		facts.Labels = []fsm.Label{{Key: "zone", Value: "a"}}
 	}
-	r := Request{Register: &Register{ID: a.id, Boot: a.boot, Mode: "network", Facts: facts}}
+	r := Request{Register: &Register{ID: a.id, Boot: a.boot, Replaces: newest(m.view, a.id), Mode: "network", Facts: facts}}
 	p := m.plan(r)
 	m.commit(p)
 	if p.Answers[0].Err != nil {

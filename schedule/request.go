@@ -93,6 +93,7 @@ type Release struct {
 // Register is a start of a hive's agent. A repeat of the same Boot is the same incarnation.
 type Register struct {
 	ID, Boot, Mode string
+	Replaces       uint64 // the incarnation that this start found to be the newest; 0: none
 	Facts          fsm.HiveFacts
 }
 

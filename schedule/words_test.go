@@ -82,9 +82,10 @@ func (s *script) request(l line) Request {
 	return Request{}
 }
 
-// registration: register h1 b1 mem=24 models=m:8:2,n:4:1 labels=zone:a
+// registration: register h1 b1 mem=24 models=m:8:2,n:4:1 labels=zone:a replaces=2
 func (s *script) registration(l line) *Register {
 	r := &Register{ID: l.arg(0), Boot: l.arg(1), Mode: "network", Facts: fsm.HiveFacts{URL: "http://" + l.arg(0)}}
+	r.Replaces = uint64(l.num("replaces", int64(newest(s.view, r.ID))))
 	r.Facts.Devices = []fsm.Device{{ID: "gpu0", Kind: "cuda", Total: l.num("mem", 24)}}
 	for m := range strings.SplitSeq(l.keys["models"], ",") {
 		p := strings.Split(m, ":")

@@ -52,7 +52,7 @@ func TestNothingBeforeTheFirstStrongAnswer(t *testing.T) {
 		}
 	}
 	r.queen.Fail(func(req *http.Request) (int, string) {
-		if strings.HasSuffix(req.URL.Path, "/desired") {
+		if strings.HasSuffix(req.URL.Path, "/desired") && req.URL.Query().Get("wait") != "0s" {
 			return 503, "no_leader"
 		}
 		return 0, ""
@@ -77,7 +77,7 @@ func TestARestartNamesNoIndexBeforeItsFirstAnswer(t *testing.T) {
 		t.Fatalf("%+v %v", saved, err)
 	}
 	r.queen.Fail(func(req *http.Request) (int, string) {
-		if strings.HasSuffix(req.URL.Path, "/desired") {
+		if strings.HasSuffix(req.URL.Path, "/desired") && req.URL.Query().Get("wait") != "0s" {
 			return 503, "no_leader"
 		}
 		return 0, ""
@@ -140,6 +140,39 @@ func TestSupersededRegistrationStops(t *testing.T) {
 	r.queen.NewEpoch("e2")
 	if err := r.wait(); !errors.Is(err, ErrSuperseded) {
 		t.Fatalf("ended with %v", err)
+	}
+}
+
+// Another start registers between what this one has read and its registration: it reads again.
+func TestAnOutrunRegistrationReadsAgain(t *testing.T) {
+	q := agenttest.New(t)
+	var other atomic.Bool
+	q.Fail(func(req *http.Request) (int, string) {
+		if req.Method == "POST" && req.URL.Path == "/v2/hives" && other.CompareAndSwap(false, true) {
+			q.Supersede()
+		}
+		return 0, ""
+	})
+	r := &rig{t: t, queen: q, engine: newFakeEngine(t), config: testConfig(t, q.URL), workers: map[string]*fakeWorker{}}
+	r.launch()
+	q.Await(t, "it lives as the newer one", func(hb *hives.Heartbeat) bool { return hb.Incarnation == 2 })
+}
+
+// An agent that has to register anew and finds a newer one of its id does not take the hive back.
+func TestASupersededAgentDoesNotFightBack(t *testing.T) {
+	r := newRig(t)
+	r.queen.Fail(func(req *http.Request) (int, string) {
+		if strings.HasSuffix(req.URL.Path, "/heartbeat") {
+			return 404, hives.CodeNotFound
+		}
+		return 0, ""
+	})
+	r.queen.Supersede()
+	if err := r.wait(); !errors.Is(err, ErrSuperseded) {
+		t.Fatalf("ended with %v", err)
+	}
+	if _, inc := r.queen.Registered(); inc != 2 {
+		t.Fatalf("incarnation %d", inc)
 	}
 }
 

@@ -59,6 +59,18 @@ func newCaller(id, token string, offlineAfter time.Duration) *caller {
 
 func (c *caller) close() { c.http.CloseIdleConnections() }
 
+// standing reads, strongly, the epoch and which incarnation of the hive is the newest there; 0
+// for a hive that the cluster does not know.
+func (c *caller) standing(ctx context.Context, queen string) (epoch string, newest uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, registerPatience)
+	defer cancel()
+	d, err := c.ask(ctx, queen, 0, 0, true)
+	if err != nil && judge(err) == unknownHere {
+		return "", 0, nil
+	}
+	return d.Epoch, d.Incarnation, err
+}
+
 func (c *caller) register(ctx context.Context, queen string, r hives.Registration) (hives.Registered, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerPatience)
 	defer cancel()
@@ -82,7 +94,11 @@ func (c *caller) beat(ctx context.Context, queen string, hb *hives.Heartbeat) (h
 func (c *caller) desired(ctx context.Context, queen string, index uint64, strong bool) (hives.Desired, error) {
 	ctx, cancel := context.WithTimeout(ctx, desiredPatience)
 	defer cancel()
-	q := url.Values{"index": {strconv.FormatUint(index, 10)}, "wait": {desiredWait.String()}}
+	return c.ask(ctx, queen, index, desiredWait, strong)
+}
+
+func (c *caller) ask(ctx context.Context, queen string, index uint64, wait time.Duration, strong bool) (hives.Desired, error) {
+	q := url.Values{"index": {strconv.FormatUint(index, 10)}, "wait": {wait.String()}}
 	if strong {
 		q.Set("consistency", "strong")
 	}
@@ -151,6 +167,9 @@ func (c *caller) do(ctx context.Context, method, target string, body []byte, lim
 	return data, nil
 }
 
+// codeConflict is the queens' refusal of what was decided on a state that is another by now.
+const codeConflict = "conflict"
+
 // queenError is an answer of a queen other than 2xx.
 type queenError struct {
 	Status  int
@@ -180,6 +199,7 @@ const (
 	refused                    // a person must put something right
 	unknownHere                // the cluster does not know this hive (any more): register anew
 	overtaken                  // 409 stale
+	outrun                     // 409 conflict: another start registered since this one read
 )
 
 func judge(err error) verdict {
@@ -192,6 +212,8 @@ func judge(err error) verdict {
 		return unknownHere
 	case e.Status == http.StatusConflict && e.Code == hives.CodeStale:
 		return overtaken
+	case e.Status == http.StatusConflict && e.Code == codeConflict:
+		return outrun
 	case e.Status == http.StatusRequestTimeout, e.Status == http.StatusTooManyRequests, e.Status >= 500:
 		return unreachable
 	}

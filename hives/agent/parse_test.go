@@ -90,7 +90,8 @@ func TestJudge(t *testing.T) {
 		{&queenError{Status: 400, Code: hives.CodeInvalid}, refused},
 		{&queenError{Status: 404, Code: hives.CodeNotFound}, unknownHere},
 		{&queenError{Status: 409, Code: hives.CodeStale}, overtaken},
-		{&queenError{Status: 409, Code: "conflict"}, refused},
+		{&queenError{Status: 409, Code: "conflict"}, outrun},
+		{&queenError{Status: 409}, refused},
 	} {
 		if got := judge(c.err); got != c.want {
 			t.Errorf("%v: %d, want %d", c.err, got, c.want)

@@ -27,6 +27,9 @@ type session struct {
 	up     *pipeUp
 	about  func(context.Context) hives.Registration
 	logger hclog.Logger
+
+	epoch       string // of the newest registration; only run touches it
+	incarnation uint64 // that it gave; 0 before the first
 }
 
 // run blocks until ctx ends (nil) or a newer agent has this hive's id (ErrSuperseded).
@@ -64,31 +67,54 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) register(ctx context.Context, pause *pace) (hives.Registered, time.Time, error) {
 	for {
 		queen, _ := s.queens.current()
-		about, sent := s.about(ctx), time.Now()
-		reg, err := s.call.register(ctx, queen, about)
+		reg, sent, err := s.registerAt(ctx, queen)
 		if err == nil {
 			pause.ok()
 			s.queens.learn(reg.Queens)
+			s.epoch, s.incarnation = reg.Epoch, reg.Incarnation
 			s.logger.Info("registered", "queen", queen, "epoch", reg.Epoch, "incarnation", reg.Incarnation)
 			return reg, sent, nil
 		}
 		if ctx.Err() != nil {
 			return reg, sent, ctx.Err()
 		}
-		v := judge(err)
-		if v == overtaken {
-			return reg, sent, fmt.Errorf("%w (%w)", ErrSuperseded, err)
+		if errors.Is(err, ErrSuperseded) {
+			return reg, sent, err
 		}
-		if v == unknownHere {
+		v := judge(err)
+		switch v {
+		case overtaken:
+			return reg, sent, fmt.Errorf("%w (%w)", ErrSuperseded, err)
+		case unknownHere:
 			v = refused // what answers 404 here is no queen
 		}
 		wait := pause.failed(v)
 		s.logger.Error("cannot register", "queen", queen, "error", explain(err), "again_in", wait)
-		s.queens.fail(queen)
+		if v != outrun {
+			s.queens.fail(queen)
+		}
 		if !sleep(ctx, wait) {
 			return reg, sent, ctx.Err()
 		}
 	}
+}
+
+// registerAt registers at one queen as the one that replaces the newest incarnation. So a
+// registration that lies somewhere until another start has registered is worth nothing; and a
+// start that meets one newer than itself does not take the hive back.
+func (s *session) registerAt(ctx context.Context, queen string) (reg hives.Registered, sent time.Time, err error) {
+	epoch, newest, err := s.call.standing(ctx, queen)
+	if err != nil {
+		return reg, sent, err
+	}
+	if s.incarnation > 0 && epoch == s.epoch && newest > s.incarnation {
+		return reg, sent, fmt.Errorf("%w (this one was incarnation %d, the newest is %d)", ErrSuperseded, s.incarnation, newest)
+	}
+	about := s.about(ctx)
+	about.Replaces = newest
+	sent = time.Now()
+	reg, err = s.call.register(ctx, queen, about)
+	return reg, sent, err
 }
 
 // explain adds what a person can do about a refusal.

@@ -64,7 +64,7 @@ func (f *Fleet) desired(view *fsm.View, hive *fsm.Hive) hives.Desired {
 	}
 	meta := view.Meta()
 	d := hives.Desired{
-		Epoch: meta.Epoch.String(), Index: meta.Index, Desired: wishes[hive.Desired],
+		Epoch: meta.Epoch.String(), Index: meta.Index, Incarnation: hive.Incarnation, Desired: wishes[hive.Desired],
 		Workers: []hives.DesiredWorker{}, Models: []hives.DesiredModel{}, Runs: []hives.DesiredRun{},
 	}
 	for w := range view.WorkersOn(hive.ID) {

@@ -114,7 +114,7 @@ func (f *Fleet) leaderRegister(ctx context.Context, body []byte) ([]byte, error)
 	h.at, h.wall = f.queen.Now(), time.Now()
 	f.mu.Unlock()
 	ans, err := f.queen.Do(ctx, schedule.Request{Register: &schedule.Register{
-		ID: r.ID, Boot: r.Boot, Mode: "network", Facts: facts,
+		ID: r.ID, Boot: r.Boot, Replaces: r.Replaces, Mode: "network", Facts: facts,
 	}})
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func (k *checker) hive(before *fsm.View, id string) {
 	if is.Incarnation <= was.Incarnation && is.Incarnation != 1 { // 1: dropped and back in one batch
 		k.w.violate("hive %s went from incarnation %d to %d", id, was.Incarnation, is.Incarnation)
 	}
-	if a := k.w.hive(id).agent; k.w.cfg.Broken.Boots && a != nil && a.boot == was.Boot {
+	if a := k.w.hive(id).agent; a != nil && a.boot == was.Boot {
 		k.w.violate("hive %s is taken from its living agent %s by the late registration of %s", id, was.Boot, is.Boot)
 	}
 }

@@ -68,11 +68,25 @@ func (q *queen) atLeader(do func(leader *queen)) {
 	}
 }
 
+// newest reads strongly which incarnation of a hive is the newest, 0 for none.
+func (q *queen) newest(hive string, reply func(newest uint64, ok bool)) {
+	q.strong(func(ok bool) {
+		var newest uint64
+		if h, known := q.view.Hive(hive); known {
+			newest = h.Incarnation
+		}
+		reply(newest, ok)
+	})
+}
+
 // register takes a start of a hive's agent in, at any queen.
 func (q *queen) register(r schedule.Register, reply func(schedule.Answer, *fsm.Error)) {
 	home := q.proc
 	q.atLeader(func(l *queen) {
 		l.remember(r.ID).at = l.now()
+		if h, known := l.view.Hive(r.ID); known && l.w.cfg.Broken.Boots {
+			r.Replaces = h.Incarnation
+		}
 		l.do(schedule.Request{Register: &r}, 2*time.Second, func(a schedule.Answer, err *fsm.Error) {
 			l.w.send(l.id, q.id, home, func() { reply(a, err) })
 		})

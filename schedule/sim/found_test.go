@@ -51,7 +51,8 @@ func TestFound(t *testing.T) {
 		{
 			// An agent registers at a queen and is killed; the next one registers, and lives.
 			// Then the registration of the dead one arrives: nobody had seen it before, so it is
-			// a new start, takes the hive, and the living agent is told that it is superseded.
+			// a new start, takes the hive, and the living agent is told that it is superseded. A
+			// registration names the incarnation that it replaces.
 			name: "a late registration of a start that nobody had seen", seed: 483, says: "by the late registration",
 			world: func(seed uint64) Config { return withBroken(configOf(seed), Broken{Boots: true}) },
 		},

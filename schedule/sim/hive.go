@@ -139,38 +139,55 @@ func (a *agent) fail() {
 	a.h.w.on(a.proc, 100*time.Millisecond, a.ask)
 }
 
-// register tells one queen after the other of this start until one takes it.
+// register asks one queen after the other which incarnation is the newest and tells it of
+// this start, until one takes it.
 func (a *agent) register() {
 	w, h := a.h.w, a.h
 	a.session++
 	session, q := a.session, a.at()
 	r := schedule.Register{ID: h.id, Boot: a.boot, Mode: "network", Facts: h.facts}
 	over := false
-	w.send(h.id, q.id, q.proc, func() {
-		q.register(r, func(ans schedule.Answer, err *fsm.Error) {
-			w.send(q.id, h.id, a.proc, func() {
-				if over || session != a.session {
-					return
-				}
-				over = true
-				switch {
-				case err != nil && err.Code == fsm.CodeStale:
-					a.superseded()
-				case err != nil:
-					a.queen++
-					w.on(a.proc, 500*time.Millisecond, a.register)
-				default:
-					a.adopt(ans)
-				}
-			})
-		})
-	})
-	w.on(a.proc, 4*time.Second, func() {
-		if !over && session == a.session {
-			a.queen++
-			a.register()
+	next := func(after time.Duration) {
+		over = true
+		a.queen++
+		w.on(a.proc, after, a.register)
+	}
+	mine := func(do func()) func() {
+		return func() {
+			if !over && session == a.session {
+				do()
+			}
 		}
-	})
+	}
+	registered := func(ans schedule.Answer, err *fsm.Error) {
+		w.send(q.id, h.id, a.proc, mine(func() {
+			switch {
+			case err != nil && err.Code == fsm.CodeStale:
+				over = true
+				a.superseded()
+			case err != nil:
+				if err.Code == fsm.CodeConflict {
+					w.meet("a registration is outrun")
+				}
+				next(500 * time.Millisecond)
+			default:
+				over = true
+				a.adopt(ans)
+			}
+		}))
+	}
+	read := func(newest uint64, ok bool) {
+		w.send(q.id, h.id, a.proc, mine(func() {
+			if !ok {
+				next(500 * time.Millisecond)
+				return
+			}
+			r.Replaces = newest
+			w.send(h.id, q.id, q.proc, func() { q.register(r, registered) })
+		}))
+	}
+	w.send(h.id, q.id, q.proc, func() { q.newest(h.id, read) })
+	w.on(a.proc, 4*time.Second, mine(func() { next(0) }))
 }
 
 // adopt begins a session: nothing is started before its first strong answer.
@@ -189,7 +206,7 @@ func (a *agent) adopt(ans schedule.Answer) {
 // anew after a while.
 func (a *agent) superseded() {
 	a.h.w.logf("%s (%s) is superseded and exits", a.h.id, a.boot)
-	if a.h.w.cfg.Broken.Boots && a.h.agent == a {
+	if a.h.agent == a {
 		a.h.w.violate("the only agent of %s, %s, is told that it is superseded", a.h.id, a.boot)
 	}
 	if a.h.agent == a {

@@ -53,7 +53,7 @@ type Broken struct {
 	Eager     bool // queens show an end before it is committed
 	Mixing    bool // queens go on with another attempt where the last one broke off
 	Hoarding  bool // nobody unloads idle workers
-	Boots     bool // late registrations are held against the plan: see TestFound
+	Boots     bool // queens take any registration for one that has read which incarnation is the newest
 }
 
 const (

@@ -270,6 +270,10 @@ func (q *Queen) register(w http.ResponseWriter, r *http.Request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n := len(q.boots); n == 0 || q.boots[n-1] != reg.Boot {
+		if reg.Replaces != q.incarnation {
+			refuse(w, http.StatusConflict, "conflict")
+			return
+		}
 		q.boots = append(q.boots, reg.Boot)
 		q.incarnation++
 		q.changed++
@@ -312,8 +316,10 @@ func (q *Queen) desired(w http.ResponseWriter, r *http.Request) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	q.mu.Lock()
-	q.asked = append(q.asked, r.URL.RawQuery)
 	defer q.mu.Unlock()
+	if wait > 0 { // else it asks only where the hive stands, before it registers
+		q.asked = append(q.asked, r.URL.RawQuery)
+	}
 	for q.want.Index <= index {
 		wake := q.wake
 		q.mu.Unlock()
@@ -331,7 +337,7 @@ func (q *Queen) desired(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := q.want
-	d.Epoch = q.epoch
+	d.Epoch, d.Incarnation = q.epoch, q.incarnation
 	answer(w, d)
 }
 
