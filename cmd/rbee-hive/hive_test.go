@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,6 +50,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// within is a command that becomes the agent, with its own command line behind it.
+var within []string
+
 // process is one rbee-hive.
 type process struct {
 	t    *testing.T
@@ -81,7 +85,8 @@ func hive(t *testing.T, q *agenttest.Queen, dir string, workerArgs ...string) *p
 
 func command(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, dir: dir, exit: make(chan struct{}), cmd: exec.Command(os.Args[0], args...)}
+	line := slices.Concat(within, []string{os.Args[0]}, args)
+	p := &process{t: t, dir: dir, exit: make(chan struct{}), cmd: exec.Command(line[0], line[1:]...)}
 	p.cmd.Env = append(os.Environ(), envPlay+"=1", "RBEE_TOKEN="+agenttest.Token)
 	out, err := p.cmd.StderrPipe()
 	if err != nil {

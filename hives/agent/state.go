@@ -170,17 +170,21 @@ func (k *keeper) forgetOthers(kept []*worker) {
 	ring(k.bell)
 }
 
-// run writes until ctx ends, and once more then.
+// run writes until ctx ends, and once more then. What the disk refuses is written again soon.
 func (k *keeper) run(ctx context.Context) {
+	var err error
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-k.bell:
 			k.pause(ctx)
-			k.save()
+			err = k.save(err)
+		}
+		if err != nil && sleep(ctx, saveEvery) {
+			ring(k.bell)
 		}
 	}
-	k.save()
+	_ = k.save(err) // it has been logged
 }
 
 // pause lets changes of the index gather.
@@ -204,15 +208,22 @@ func (k *keeper) pause(ctx context.Context) {
 	}
 }
 
-func (k *keeper) save() {
+// save writes what is true now; before is how it went last time: a disk that stays full is
+// told of once.
+func (k *keeper) save(before error) error {
 	k.mu.Lock()
 	s := k.now
 	s.Processes = slices.Clone(s.Processes)
 	k.urgent = false
 	k.mu.Unlock()
-	if err := saveState(k.dir, s); err != nil {
+	err := saveState(k.dir, s)
+	switch {
+	case err != nil && before == nil:
 		k.logger.Error("state file cannot be written", "error", err)
+	case err == nil && before != nil:
+		k.logger.Info("state file is written again")
 	}
+	return err
 }
 
 // ring makes a doorbell channel of size 1 ready, if it is not.
