@@ -16,7 +16,7 @@
 //     are parked and sent again under the same ids, packets that arrive late
 //   - fleet.go, hive.go, pipes.go, table.go, worker.go, run.go: registrations, numbered
 //     beats, desired answers by (epoch, index), doorbells, incarnations, slots, engines that
-//     load, die, hang, terminal records that are repeated until they are no longer listed
+//     load, die, hang, outlive their agent, terminal records that are repeated until they are no longer listed
 //   - client.go, watching.go, reader.go, holds.go, poll.go: who submits, reads, cancels,
 //     leaves, asks again with his key, reconnects
 //

@@ -110,11 +110,13 @@ func (q *queen) beat(b schedule.Beat, facts fsm.HiveFacts, seq uint64, reply fun
 			back(beatAnswer{err: fsm.Errorf(fsm.CodeNotFound, "hive %s is not registered", b.Hive)})
 			return
 		case h.Incarnation != b.Incarnation:
+			l.w.meet("a beat is stale")
 			back(beatAnswer{err: fsm.Errorf(fsm.CodeStale, "hive %s runs as incarnation %d, this is %d", b.Hive, h.Incarnation, b.Incarnation)})
 			return
 		}
 		m := l.remember(b.Hive)
 		if m.boot == h.Boot && m.incarnation == b.Incarnation && seq <= m.seq {
+			l.w.meet("a beat is stale")
 			back(beatAnswer{err: fsm.Errorf(fsm.CodeStale, "beat %d of %s was overtaken by %d", seq, b.Hive, m.seq)})
 			return
 		}

@@ -24,7 +24,7 @@ func TestFound(t *testing.T) {
 			// the next leader, is refused (429) and tells the client so; then the first leader
 			// leads again and the first try is accepted after all. An answer to a later try is no
 			// answer to an earlier one: it is unknown_outcome.
-			name: "a refusal of a later try", seed: 328, says: "was refused",
+			name: "a refusal of a later try", seed: 541, says: "was refused",
 			world: func(seed uint64) Config {
 				return Config{Seed: seed, Faults: Faults{Queens: true, Net: true}, Crowd: 60, Broken: Broken{Hasty: true}}
 			},
@@ -34,7 +34,7 @@ func TestFound(t *testing.T) {
 			// The leader gives the silent hive up and assigns the run elsewhere; continued, the
 			// agent acts on the old answer and starts it. What may have lain there for long is
 			// asked for anew.
-			name: "an answer older than a pause", seed: 1724, says: "which is over since",
+			name: "an answer older than a pause", seed: 3164, says: "which is over since",
 			world: func(seed uint64) Config {
 				return Config{Seed: seed, Faults: Faults{Hives: true, Net: true}, Length: 2 * defaultLength, Crowd: 30, Broken: Broken{Drowsy: true}}
 			},
@@ -43,7 +43,7 @@ func TestFound(t *testing.T) {
 			// A hive was silent so long that its runs were ended. It is heard again, and so starts
 			// by doorbell again, before it has read what is desired: a queen that wakes up then
 			// starts a run that is over.
-			name: "a doorbell after a silence", seed: 1756, says: "by a doorbell, which is over since",
+			name: "a doorbell after a silence", seed: 1829, says: "by a doorbell, which is over since",
 			world: func(seed uint64) Config {
 				return Config{Seed: seed, Faults: Faults{Hives: true, Net: true, Clients: true}, Length: 2 * defaultLength, Crowd: 30, Broken: Broken{Rash: true}}
 			},
@@ -53,13 +53,13 @@ func TestFound(t *testing.T) {
 			// Then the registration of the dead one arrives: nobody had seen it before, so it is
 			// a new start, takes the hive, and the living agent is told that it is superseded. A
 			// registration names the incarnation that it replaces.
-			name: "a late registration of a start that nobody had seen", seed: 483, says: "by the late registration",
+			name: "a late registration of a start that nobody had seen", seed: 570, says: "by the late registration",
 			world: func(seed uint64) Config { return withBroken(configOf(seed), Broken{Boots: true}) },
 		},
 		{
 			// Idle workers hold the memory, or are as many as the model may have, where a waiting
 			// job is not allowed: nothing ever stops one of them, and the job waits for ever.
-			name: "idle workers that nobody unloads", seed: 113, says: "is still queued",
+			name: "idle workers that nobody unloads", seed: 152, says: "is still queued",
 			world: func(seed uint64) Config {
 				c := withBroken(configOf(seed), Broken{Hoarding: true})
 				c.Live = true

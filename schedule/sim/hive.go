@@ -14,6 +14,7 @@ type hive struct {
 	facts fsm.HiveFacts
 	agent *agent
 	logs  map[runKey]*run // run logs; those of an earlier agent have ended
+	left  []*worker       // engines of an agent that was killed
 
 	epoch fsm.Epoch // newest desired answer acted on, as on the disk
 	acted uint64
@@ -99,8 +100,8 @@ const (
 	askPatience  = 40 * time.Second
 )
 
-// start begins an agent: engines that an earlier one left are ended before anything else,
-// and logs that it left open end with its word.
+// start begins an agent: it goes on with engines that an earlier one left, or has ended them
+// before anything else, and logs that it left open end with its word.
 func (h *hive) start() {
 	if h.agent != nil {
 		return
@@ -116,13 +117,24 @@ func (h *hive) start() {
 		}
 	}
 	h.w.logf("%s starts as %s", h.id, a.boot)
+	for _, x := range h.left {
+		if !h.w.faults.Workers || h.w.calm || !h.w.chance(200) { // else it has died, too
+			a.resume(x)
+		}
+	}
+	h.left = nil
 	h.w.on(a.proc, h.w.between(0, 50*time.Millisecond), a.register)
 }
 
-// kill ends the agent; its engines are ended by the next one.
+// kill ends the agent; its engines live on.
 func (h *hive) kill() {
 	if h.agent == nil {
 		return
+	}
+	for _, id := range sortedNames(h.agent.workers) {
+		if x := h.agent.workers[id]; !x.gone && (x.state == fsm.WorkerLoading || x.state == fsm.WorkerReady) {
+			h.left = append(h.left, x)
+		}
 	}
 	h.w.logf("agent of %s is killed", h.id)
 	h.agent.proc.dead = true
@@ -211,6 +223,7 @@ func (a *agent) superseded() {
 	}
 	if a.h.agent == a {
 		a.h.kill()
+		a.h.left = nil // it has stopped them
 		a.h.w.after(5*time.Second, a.h.start)
 	}
 	a.proc.dead = true

@@ -66,7 +66,6 @@ func (a *agent) answered(ans beatAnswer, sent time.Duration, b *schedule.Beat) {
 			a.incarnation = 0
 			a.register()
 		case fsm.CodeStale:
-			a.h.w.meet("a beat is stale")
 			if a.stale++; a.stale >= staleLimit {
 				a.superseded()
 				return

@@ -161,7 +161,7 @@ func TestTheWorldIsRough(t *testing.T) {
 		"a parked request is sent again", "an outcome is unknown", "a refusal is not sure", "a submission joins a job",
 		"a queen starts from a snapshot", "a doorbell is refused", "an old answer is ignored", "an answer that may be old is asked for anew",
 		"a run of an earlier agent is reported", "a beat is stale", "an attempt is lost", "a stream begins again", "a client reconnects",
-		"a hive offers something else", "an old request arrives again",
+		"a hive offers something else", "an engine outlives its agent", "an old request arrives again",
 	} {
 		if met[what] == 0 {
 			t.Errorf("in 150 seeds it never happened that %s", what)

@@ -36,6 +36,7 @@ func (a *agent) actWorkers(d *desired) {
 		switch {
 		case x != nil && !x.stopping:
 			x.index = max(x.index, rec.Index)
+			x.confirm()
 		case x != nil && (x.index > d.index || !x.gone):
 		default:
 			a.spawn(rec)

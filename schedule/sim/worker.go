@@ -18,9 +18,11 @@ type worker struct {
 	state fsm.WorkerState
 	why   string
 
-	life     int // of the process: events of an earlier one are void
-	deaths   int // in a row
-	slots    int // 0 while it is not ready
+	held     bool // of an earlier agent: nothing is started in its place before it is listed
+	fallen   bool // and it has died before that
+	life     int  // of the process: events of an earlier one are void
+	deaths   int  // in a row
+	slots    int  // 0 while it is not ready
 	begun    bool
 	busy     int // slots given and not given back
 	engine   int // requests that the engine really works on
@@ -43,6 +45,25 @@ func (a *agent) spawn(rec *fsm.Worker) {
 	}
 }
 
+// resume goes on with an engine that an earlier agent has left: ready when it has let go.
+func (a *agent) resume(old *worker) {
+	w := a.h.w
+	x := &worker{a: a, id: old.id, model: old.model, size: old.size, state: fsm.WorkerLoading, held: true}
+	a.workers[x.id] = x
+	w.logf("%s goes on with the engine of worker %s", a.h.id, x.id)
+	w.meet("an engine outlives its agent")
+	x.later(w.between(0, 300*time.Millisecond), x.ready)
+}
+
+// confirm takes note that an answer lists the worker.
+func (x *worker) confirm() {
+	x.held = false
+	if x.fallen {
+		x.fallen = false
+		x.launch()
+	}
+}
+
 // later lets something happen in this life of the engine process.
 func (x *worker) later(d time.Duration, do func()) {
 	life := x.life
@@ -57,6 +78,10 @@ func (x *worker) launch() {
 	w := x.a.h.w
 	x.life++
 	x.state = fsm.WorkerSpawning
+	if x.held {
+		x.fallen = true
+		return
+	}
 	x.later(w.between(5*time.Millisecond, 100*time.Millisecond), func() {
 		x.state = fsm.WorkerLoading
 		x.a.kick()
