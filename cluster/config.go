@@ -30,6 +30,9 @@ type Config struct {
 	Token         string   // cluster token; the data directory's when empty, minted at bootstrap
 	Version       string
 
+	Autopilot bool // prove new voters before they vote, and remove dead ones
+	MinVoters int  // dead ones are removed only where so many are left
+
 	Timings  Timings
 	Bounds   Bounds
 	Park     time.Duration // how long after the last known leader a request waits for the next
@@ -64,6 +67,10 @@ type Timings struct {
 	GossipProbe   time.Duration // between probes of one member by another
 	GossipTimeout time.Duration // of one probe
 	Tick          time.Duration // between plans of an idle leader, which notice silence
+
+	Contact time.Duration // since its last word of the leader: beyond it a queen is not healthy
+	Stable  time.Duration // how long a queen must be healthy before it votes, where three vote already
+	Dead    time.Duration // silence after which a voter may be removed; 0 never
 }
 
 // LAN suits one site: a killed leader is replaced in under a second.
@@ -72,6 +79,7 @@ func LAN() Timings {
 		Heartbeat: 250 * time.Millisecond, Election: 250 * time.Millisecond, Lease: 125 * time.Millisecond,
 		Commit: 5 * time.Millisecond, DiskStall: time.Second,
 		GossipProbe: 200 * time.Millisecond, GossipTimeout: 100 * time.Millisecond, Tick: 250 * time.Millisecond,
+		Contact: 200 * time.Millisecond, Stable: 10 * time.Second, Dead: 10 * time.Minute,
 	}
 }
 
@@ -81,6 +89,7 @@ func WAN() Timings {
 		Heartbeat: time.Second, Election: time.Second, Lease: 500 * time.Millisecond,
 		Commit: 10 * time.Millisecond, DiskStall: 10 * time.Second,
 		GossipProbe: time.Second, GossipTimeout: 500 * time.Millisecond, Tick: 500 * time.Millisecond,
+		Contact: 800 * time.Millisecond, Stable: 30 * time.Second, Dead: 30 * time.Minute,
 	}
 }
 
@@ -108,6 +117,7 @@ func DefaultBounds() Bounds {
 func Default() Config {
 	return Config{
 		RaftAddr: "127.0.0.1:7832", GossipAddr: "127.0.0.1:7831",
+		Autopilot: true, MinVoters: 3,
 		Timings: LAN(), Bounds: DefaultBounds(), Park: 10 * time.Second, Limits: schedule.Defaults(),
 	}
 }
@@ -159,6 +169,9 @@ func (c *Config) Validate() error {
 	if c.Plan == nil {
 		return bad("plan", "is nil: hand in schedule.Plan")
 	}
+	if c.MinVoters < 3 {
+		return bad("autopilot-min-voters", "%d: use 3 or more, so that a death is survived", c.MinVoters)
+	}
 	if err := c.Timings.validate(); err != nil {
 		return err
 	}
@@ -196,6 +209,12 @@ func (t Timings) validate() error {
 		return bad("gossip-probe", t.GossipProbe, "use 200ms with a timeout of 100ms")
 	case t.Tick < 10*time.Millisecond:
 		return bad("tick", t.Tick, "use 100ms or more")
+	case t.Contact < t.Heartbeat/4:
+		return bad("contact", t.Contact, "use about the heartbeat's")
+	case t.Stable < 0:
+		return bad("stable", t.Stable, "use 10s, or 0 for at once")
+	case t.Dead < 0 || t.Dead > 0 && t.Dead < 2*t.Heartbeat:
+		return bad("dead", t.Dead, "use minutes, or 0 for never")
 	}
 	return nil
 }

@@ -21,7 +21,8 @@
 //   - Cluster time never goes back and is never early (clock.go).
 //   - Relays (queens without a vote) hold the state and serve clients. They count for nothing:
 //     no commit, election or confirmation of a leader needs one or is helped by one.
-//   - Gossip gives hints. Only an operator or the membership duty changes who votes.
+//   - Gossip gives hints. Only an operator and the duties of membership change who votes:
+//     members.go up to three voters, autopilot.go from there on, by the queens' own answers.
 //   - An entry nobody can read, or a disk that fails or hangs, stops the queen with a message.
 //
 // A majority that is lost for good is the operator's case: Recover (recover.go) makes one

@@ -57,8 +57,12 @@ func (n *node) warnRowless(rounds map[string]int, servers []raft.Server) {
 	}
 }
 
-// promote gives learners their vote once they have caught up.
+// promote gives learners their vote as soon as they have caught up, while there are few voters
+// or autopilot is off; else that is autopilot's.
 func (n *node) promote(ctx context.Context, servers []raft.Server) {
+	if n.cfg.Autopilot && n.voters() >= quickVoters {
+		return
+	}
 	var learners []raft.Server
 	var addrs []string
 	for _, s := range servers {
@@ -72,6 +76,9 @@ func (n *node) promote(ctx context.Context, servers []raft.Server) {
 		row, ok := n.replica.view().Queen(string(s.ID))
 		if r == nil || !ok || r.Boot != row.Boot || r.LogIndex+promoteWithin < n.raft.LastIndex() {
 			continue
+		}
+		if n.cfg.Autopilot && n.voters() >= quickVoters {
+			return
 		}
 		n.log.Info("a learner has caught up and votes from now on", "id", s.ID)
 		if err := n.raft.AddVoter(s.ID, s.Address, 0, changeTimeout).Error(); err != nil {

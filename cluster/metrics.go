@@ -19,6 +19,10 @@ type metrics struct {
 	impossible          prometheus.Counter // requests that cannot be encoded: a bug
 	changes             prometheus.Counter // times this queen was established
 
+	tolerance, unhealthy prometheus.Gauge   // autopilot's word, on the leader
+	rounds               prometheus.Counter // of autopilot
+	buried               prometheus.Counter // dead voters removed
+
 	asks, askBytes waiting // at the proposer
 	forwarded      tally
 	linked         tally // calls on their way to other queens; nearly all to the leader
@@ -39,17 +43,24 @@ func newMetrics() *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
 	return &metrics{
 		commit:      histogram("rbee_commit_seconds", "Time from proposing a batch to its commit, on the leader.", fast),
 		plan:        histogram("rbee_plan_seconds", "Time of one plan, on the leader.", fast),
 		batch:       histogram("rbee_batch_requests", "Requests of one plan.", prometheus.ExponentialBuckets(1, 2, 12)),
-		queue:       prometheus.NewGauge(prometheus.GaugeOpts{Name: "rbee_proposer_queue", Help: "Requests waiting for the next plan, on the leader."}),
+		queue:       gauge("rbee_proposer_queue", "Requests waiting for the next plan, on the leader."),
 		refusedAsks: counter("rbee_proposer_refused_total", "Requests the proposer's queue did not take."),
 		unadmitted:  counter("rbee_admission_refused_total", "Jobs refused because the cluster's queue was full in jobs or bytes, on the leader."),
 		stale:       counter("rbee_batches_stale_total", "Batches refused by the state they met and planned again."),
 		guarded:     counter("rbee_commands_guarded_total", "Planned commands that a guard refused. Not 0: a bug."),
 		impossible:  counter("rbee_requests_impossible_total", "Requests that could not be encoded. Not 0: a bug."),
 		changes:     counter("rbee_leaderships_total", "Times this queen became the established leader."),
+		tolerance:   gauge("rbee_failure_tolerance", "Healthy voters that may fail before a majority is lost; 0 beside the leader."),
+		unhealthy:   gauge("rbee_queens_unhealthy", "Members that do not answer or lag, relays too; 0 beside the leader."),
+		rounds:      counter("rbee_autopilot_rounds_total", "Times autopilot has looked at all members, on the leader."),
+		buried:      counter("rbee_dead_voters_removed_total", "Voters removed because they were dead for long."),
 	}
 }
 
@@ -66,6 +77,7 @@ func (m *metrics) register(r prometheus.Registerer, q *Queen) error {
 	}
 	all := []prometheus.Collector{
 		m.commit, m.plan, m.batch, m.queue, m.refusedAsks, m.unadmitted, m.stale, m.guarded, m.impossible, m.changes,
+		m.tolerance, m.unhealthy, m.rounds, m.buried,
 		gauge("rbee_is_leader", "1 on the established leader.", func(s Status) float64 {
 			if s.Established {
 				return 1

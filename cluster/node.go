@@ -292,13 +292,7 @@ func (n *node) gossipAddrs() []string {
 
 // stepDown hands leadership on, so that the others need not wait for a timeout.
 func (n *node) stepDown() {
-	voters := 0
-	for _, s := range n.servers() {
-		if s.Suffrage == raft.Voter {
-			voters++
-		}
-	}
-	if n.raft.State() != raft.Leader || voters < 2 {
+	if n.raft.State() != raft.Leader || n.voters() < 2 {
 		return
 	}
 	if err := n.raft.LeadershipTransfer().Error(); err != nil {

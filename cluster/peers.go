@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"queen-rbee/fsm"
 )
@@ -26,6 +29,25 @@ type report struct {
 	Leader     string `json:"leader"`
 	LeaderAddr string `json:"leader_addr"`
 	Term       uint64 `json:"term"` // in which it leads
+
+	LastIndex uint64 `json:"last_index"` // raft's, of the last entry in its log
+	LastTerm  uint64 `json:"last_term"`
+	Contact   int64  `json:"contact_ms"` // since it heard of the leader; 0 on the leader, -1 for never
+}
+
+// report is this queen's.
+func (n *node) report() *report {
+	at := n.board.read()
+	r := &report{ID: n.cfg.Name, Boot: n.cfg.Boot, LogIndex: n.raft.AppliedIndex(), Applied: n.replica.view().Meta().Index,
+		Leader: at.id, LeaderAddr: at.addr, Term: at.term, LastIndex: n.raft.LastIndex()}
+	r.LastTerm, _ = strconv.ParseUint(n.raft.Stats()["last_log_term"], 10, 64) // raft's own words
+	if n.raft.State() != raft.Leader {
+		r.Contact = -1
+		if last := n.raft.LastContact(); !last.IsZero() {
+			r.Contact = time.Since(last).Milliseconds()
+		}
+	}
+	return r
 }
 
 // announceEvery is how often a queen looks whether it is known as it is.
@@ -34,9 +56,7 @@ const announceEvery = 5 * time.Second
 func (n *node) peerMethods() map[string]peerHandler {
 	return map[string]peerHandler{
 		peerStatus: func(context.Context, []byte) ([]byte, error) {
-			at := n.board.read()
-			return json.Marshal(report{ID: n.cfg.Name, Boot: n.cfg.Boot, LogIndex: n.raft.AppliedIndex(),
-				Applied: n.replica.view().Meta().Index, Leader: at.id, LeaderAddr: at.addr, Term: at.term})
+			return json.Marshal(n.report())
 		},
 		// term: raft's newest here, read after the question has come.
 		peerTerm: func(context.Context, []byte) ([]byte, error) {

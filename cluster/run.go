@@ -97,7 +97,7 @@ func (q *Queen) newNode() *node {
 	maps.Copy(methods, q.handlers)
 	n.forward = &forwarder{self: q.cfg.Name, park: q.cfg.Park, now: q.cfg.Clock, board: q.board, methods: methods, crowd: &q.metrics.forwarded, closed: make(chan struct{})}
 	n.rounds.ask = n.askIndex
-	n.duties = append([]Duty{{Name: "members", Run: n.members}}, q.duties...)
+	n.duties = append([]Duty{{Name: "members", Run: n.members}, {Name: "autopilot", Run: n.steer}}, q.duties...)
 	return n
 }
 

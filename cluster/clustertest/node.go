@@ -53,6 +53,7 @@ func (c *Cluster) NewNode(name string) *Node {
 	cfg.Limits.HiveTimeout = time.Hour // hives of these tests say nothing after they registered
 	cfg.Segment = 256 << 10
 	cfg.Timings.DiskStall = 0 // disks of test machines do stall
+	cfg.Timings.Contact, cfg.Timings.Stable = 10*time.Second, 0
 	if c.configure != nil {
 		c.configure(&cfg)
 	}

@@ -82,7 +82,7 @@ func (s *Serve) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Token, "token", "", "cluster token (default: the data directory's; minted at --bootstrap)")
 	f.StringVar(&s.apiKeyFile, "api-key-file", "", "file with the first admin key (default: minted into DATA/admin.key at --bootstrap)")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
-	f.StringVar(&s.timings, "timings", "lan", "preset of raft's and gossip's clocks: lan or wan")
+	f.StringVar(&s.timings, "timings", "lan", "preset of raft's, gossip's and autopilot's clocks: lan or wan")
 	f.DurationVar(&c.Timings.Heartbeat, "raft-heartbeat", 0, "silence after which a follower stands for election (default: the preset's)")
 	f.DurationVar(&c.Timings.Election, "raft-election", 0, "election timeout (default: the preset's)")
 	f.DurationVar(&c.Timings.Lease, "raft-lease", 0, "a leader without a majority for so long steps down (default: the preset's)")
@@ -90,6 +90,11 @@ func (s *Serve) Flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Timings.DiskStall, "disk-stall", 0, "a disk that hangs for so long stops this queen, 0 never (default: the preset's)")
 	f.DurationVar(&c.Timings.GossipProbe, "gossip-probe", 0, "how often gossip probes another queen (default: the preset's)")
 	f.DurationVar(&c.Timings.GossipTimeout, "gossip-timeout", 0, "how long a probe waits for its answer (default: the preset's)")
+	f.BoolVar(&c.Autopilot, "autopilot", c.Autopilot, "prove new voters before they vote, and remove voters that are dead for long")
+	f.IntVar(&c.MinVoters, "autopilot-min-voters", c.MinVoters, "dead voters are removed only where so many are left")
+	f.DurationVar(&c.Timings.Contact, "autopilot-contact", 0, "a queen that has not heard of the leader for so long is not healthy (default: the preset's)")
+	f.DurationVar(&c.Timings.Stable, "autopilot-stable", 0, "how long a new queen must be healthy before it votes, where three vote already (default: the preset's)")
+	f.DurationVar(&c.Timings.Dead, "autopilot-dead", 0, "silence after which a voter may be removed, 0 never (default: the preset's)")
 	f.DurationVar(&c.Park, "park", c.Park, "how long after the last known leader requests wait for the next")
 	f.DurationVar(&s.heartbeat, "hive-heartbeat", time.Second, "how often hives report")
 	f.DurationVar(&l.HiveTimeout, "hive-timeout", l.HiveTimeout, "silence after which a hive is offline")
@@ -183,6 +188,9 @@ func (s *Serve) presets(src settings.Sources) error {
 		{"disk-stall", &t.DiskStall, &given.DiskStall},
 		{"gossip-probe", &t.GossipProbe, &given.GossipProbe},
 		{"gossip-timeout", &t.GossipTimeout, &given.GossipTimeout},
+		{"autopilot-contact", &t.Contact, &given.Contact},
+		{"autopilot-stable", &t.Stable, &given.Stable},
+		{"autopilot-dead", &t.Dead, &given.Dead},
 	} {
 		if src.Given(f.name) {
 			*f.to = *f.from

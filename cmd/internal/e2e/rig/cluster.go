@@ -127,6 +127,7 @@ func (c *Cluster) Queen(t testing.TB, name string, args ...string) *Process {
 	o := c.Options
 	p := c.Process(name, "queen-rbee", "serve", "--name", name, "--data-dir", filepath.Join(c.Dir, name, "data"),
 		"--http-addr", web, "--raft-addr", addr(), "--gossip-addr", addr(), "--token", c.Token, "--log-level", "debug", "--disk-stall", "30s", // one disk for all, with other work
+		"--autopilot-stable", "500ms", "--autopilot-contact", "5s", // it has little to do beside what is tested
 		"--hive-timeout", o.HiveTimeout.String(), "--hive-heartbeat", o.HiveHeartbeat.String(), "--grace", o.Grace.String())
 	p.Args = append(append(p.Args, o.QueenArgs...), args...)
 	p.URL, p.Net = "http://"+web, ns
