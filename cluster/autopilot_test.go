@@ -118,7 +118,7 @@ func TestANewVoterIsProvenFirst(t *testing.T) {
 	}
 	for _, n := range c.Nodes() { // with two voters left there is no waiting
 		if n != leader && n != fourth {
-			if err := leader.Queen().Remove(t.Context(), n.Name); err != nil {
+			if _, err := leader.Queen().Remove(t.Context(), n.Name); err != nil {
 				t.Fatal(err)
 			}
 			break

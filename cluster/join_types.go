@@ -23,6 +23,7 @@ type JoinRequest struct {
 type JoinAnswer struct {
 	ClusterID string   `json:"cluster_id"`
 	Leader    string   `json:"leader"`
+	Index     uint64   `json:"index"`  // batch index at which the membership stands
 	Gossip    []string `json:"gossip"` // addresses of members
 	Raft      []string `json:"raft"`
 	Formerly  []string `json:"formerly,omitempty"` // clusters that this one was recovered from

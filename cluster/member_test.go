@@ -28,8 +28,14 @@ func TestJoinAndRemoveUnderLoad(t *testing.T) {
 	fourth := c.Add()
 	c.Settled()
 	l.more(t, 20)
-	if err := c.Nodes()[1].Queen().Remove(t.Context(), fourth.Name); err != nil {
+	at, err := c.Nodes()[1].Queen().Remove(t.Context(), fourth.Name)
+	if err != nil {
 		t.Fatalf("remove: %v", err)
+	}
+	if v, err := c.Nodes()[1].Queen().WaitIndex(t.Context(), at); err != nil || at == 0 {
+		t.Errorf("removed at index %d: %v", at, err)
+	} else if _, ok := v.Queen(fourth.Name); ok {
+		t.Errorf("its row is still there at index %d, at which it was removed", v.Meta().Index)
 	}
 	if err := fourth.Wait(); err == nil || !strings.Contains(err.Error(), "removed") {
 		t.Errorf("the removed queen ended with: %v", err)
@@ -46,7 +52,7 @@ func TestJoinAndRemoveUnderLoad(t *testing.T) {
 		}
 	}
 	present(t, c, l.stop(t))
-	if err := c.Nodes()[0].Queen().Remove(t.Context(), "nobody"); code(err) != fsm.CodeNotFound {
+	if _, err := c.Nodes()[0].Queen().Remove(t.Context(), "nobody"); code(err) != fsm.CodeNotFound {
 		t.Errorf("removing nobody: %v", err)
 	}
 }
@@ -171,7 +177,7 @@ func TestRemoveTheLeader(t *testing.T) {
 			if itself {
 				asked = leader
 			}
-			if err := asked.Queen().Remove(t.Context(), leader.Name); err != nil && !(itself && code(err) == fsm.CodeUnknownOutcome) {
+			if _, err := asked.Queen().Remove(t.Context(), leader.Name); err != nil && !(itself && code(err) == fsm.CodeUnknownOutcome) {
 				t.Fatalf("remove: %v", err)
 			}
 			if err := leader.Wait(); err == nil {
@@ -194,17 +200,17 @@ func TestRemoveRefusesToLoseTheQuorum(t *testing.T) {
 	leader := c.Settled()
 	others := c.Followers()
 	others[0].Kill()
-	err := leader.Queen().Remove(t.Context(), others[1].Name)
+	_, err := leader.Queen().Remove(t.Context(), others[1].Name)
 	if code(err) != fsm.CodeConflict || !strings.Contains(err.Error(), "answer") {
 		t.Errorf("removing a living voter while another is dead: %v", err)
 	}
-	if err := leader.Queen().Remove(t.Context(), others[0].Name); err != nil {
+	if _, err := leader.Queen().Remove(t.Context(), others[0].Name); err != nil {
 		t.Errorf("removing the dead one: %v", err)
 	}
 	c.Settled()
 	one := clustertest.New(t, 1, nil)
 	only := one.Leader()
-	if err := only.Queen().Remove(t.Context(), only.Name); code(err) != fsm.CodeConflict {
+	if _, err := only.Queen().Remove(t.Context(), only.Name); code(err) != fsm.CodeConflict {
 		t.Errorf("removing the last one: %v", err)
 	}
 }

@@ -89,10 +89,11 @@ func (n *node) admit(ctx context.Context, body []byte, joining bool) ([]byte, er
 	if err := n.seat(r, joining); err != nil {
 		return nil, err
 	}
-	if err := l.finish(ctx, schedule.Request{Member: &schedule.Member{Queen: r.row()}}); err != nil {
+	index, err := l.finish(ctx, schedule.Request{Member: &schedule.Member{Queen: r.row()}})
+	if err != nil {
 		return nil, err
 	}
-	a := JoinAnswer{ClusterID: meta.ClusterID, Leader: n.cfg.Name, Formerly: n.dir.formerly()}
+	a := JoinAnswer{Index: index, ClusterID: meta.ClusterID, Leader: n.cfg.Name, Formerly: n.dir.formerly()}
 	for q := range n.replica.view().Queens() {
 		a.Gossip, a.Raft = append(a.Gossip, q.Gossip), append(a.Raft, q.Raft)
 	}
@@ -189,25 +190,32 @@ func (n *node) remove(ctx context.Context, body []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := l.finish(ctx, schedule.Request{Forget: &schedule.Forget{ID: id}}); err != nil || !member {
+	index, err := l.finish(ctx, schedule.Request{Forget: &schedule.Forget{ID: id}})
+	if err != nil {
 		return nil, err
+	}
+	answer := binary.BigEndian.AppendUint64(nil, index)
+	if !member {
+		return answer, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	_, _ = n.askPeer(ctx, string(s.Address), wireCall{Method: peerLook}) // so that it stops; it finds out later otherwise
-	return nil, nil
+	return answer, nil
 }
 
-// finish proposes what belongs to a change of membership that is made already. It does not
-// go on to another leader: who called does, with the whole.
-func (l *leadership) finish(ctx context.Context, r schedule.Request) error {
-	switch got := l.propose(ctx, r); {
+// finish proposes what belongs to a change of membership that is made already, and returns
+// the batch index at which it stands. It does not go on to another leader: who called does,
+// with the whole.
+func (l *leadership) finish(ctx context.Context, r schedule.Request) (uint64, error) {
+	got := l.propose(ctx, r)
+	switch {
 	case got.fate != answered:
-		return errPartly
+		return 0, errPartly
 	case got.err != nil:
-		return got.err
+		return 0, got.err
 	}
-	return nil
+	return got.answer.Index, nil
 }
 
 func (n *node) unseat(ctx context.Context, s raft.Server) error {

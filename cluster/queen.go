@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,11 +137,14 @@ func (q *Queen) Join(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 	return a, err
 }
 
-// Remove ends a queen's membership, by way of the leader; conflict when too few of the
-// voters that remain would answer.
-func (q *Queen) Remove(ctx context.Context, id string) error {
-	_, err := q.send(ctx, wireCall{Method: methodRemove, Body: []byte(id)}, true)
-	return err
+// Remove ends a queen's membership, by way of the leader, and returns the batch index at which
+// it has ended; conflict when too few of the voters that remain would answer.
+func (q *Queen) Remove(ctx context.Context, id string) (uint64, error) {
+	r, err := q.send(ctx, wireCall{Method: methodRemove, Body: []byte(id)}, true)
+	if err != nil || len(r.body) != 8 {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(r.body), nil
 }
 
 // Transfer hands leadership to a voter, any when to is empty.

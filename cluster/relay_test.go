@@ -170,7 +170,7 @@ func TestARelayIsRemovedAndJoinsAgain(t *testing.T) {
 	c := clustertest.New(t, 1, nil)
 	relay := c.AddRelay()
 	leader := c.Settled()
-	if err := relay.Queen().Remove(t.Context(), relay.Name); err != nil && code(err) != fsm.CodeUnknownOutcome {
+	if _, err := relay.Queen().Remove(t.Context(), relay.Name); err != nil && code(err) != fsm.CodeUnknownOutcome {
 		t.Fatalf("remove: %v", err)
 	}
 	if err := relay.Wait(); err == nil || !strings.Contains(err.Error(), "removed") {
@@ -185,7 +185,7 @@ func TestARelayIsRemovedAndJoinsAgain(t *testing.T) {
 	relay.Config.DataDir, relay.Config.Join, relay.Config.Boot, relay.Config.Role = t.TempDir(), []string{leader.Config.HTTPURL}, "", fsm.RoleRelay
 	relay.Start()
 	seen(t, leader, relay)
-	if err := leader.Queen().Remove(t.Context(), leader.Name); code(err) != fsm.CodeConflict {
+	if _, err := leader.Queen().Remove(t.Context(), leader.Name); code(err) != fsm.CodeConflict {
 		t.Errorf("removing the only voter beside a relay: %v", err)
 	}
 }

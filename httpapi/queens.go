@@ -108,6 +108,7 @@ func (s *Server) joinCluster(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	s.index(w, ans.Index)
 	s.log.Info("queen joins", "queen", req.ID, "raft", req.Raft, "http", req.HTTP)
 	return writeJSON(w, http.StatusOK, ans)
 }
@@ -158,9 +159,11 @@ func (s *Server) awaitLeader(ctx context.Context) string {
 
 // removeQueen is DELETE /v2/cluster/queens/{id}.
 func (s *Server) removeQueen(w http.ResponseWriter, r *request) error {
-	if err := s.queen.Remove(r.Context(), r.vars["id"]); err != nil {
+	index, err := s.queen.Remove(r.Context(), r.vars["id"])
+	if err != nil {
 		return err
 	}
+	s.index(w, index)
 	return writeJSON(w, http.StatusOK, map[string]string{"removed": r.vars["id"]})
 }
 

@@ -3,11 +3,30 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
 )
+
+// changedAt is the index at which sole queens change their members, by their word.
+const changedAt = 4711
+
+// TestAChangeOfMembersTellsItsIndex has joins and removals answer where they stand, not what
+// was read before.
+func TestAChangeOfMembersTellsItsIndex(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range [][]string{
+		{"DELETE", "/v2/cluster/queens/q2", ""},
+		{"POST", cluster.JoinPath, `{"id":"q2"}`, "Authorization", "Bearer " + testToken},
+	} {
+		status, body, head := w.read(c[0], c[1], c[2], c[3:]...)
+		if got := head.Get(headerIndex); status != http.StatusOK || got != strconv.Itoa(changedAt) {
+			t.Errorf("%s: %d %s with index %q, want %d", c[1], status, body, got, changedAt)
+		}
+	}
+}
 
 // TestWhoAnswersIsAlive: a queen that has just started has not heard gossip of the others yet.
 func TestWhoAnswersIsAlive(t *testing.T) {

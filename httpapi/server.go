@@ -34,7 +34,7 @@ type Queen interface {
 	AuthorizeHive(token string) bool
 	Token() string
 	Join(context.Context, cluster.JoinRequest) (cluster.JoinAnswer, error)
-	Remove(ctx context.Context, id string) error
+	Remove(ctx context.Context, id string) (uint64, error)
 	Transfer(ctx context.Context, to string) error
 }
 

@@ -234,13 +234,13 @@ func (q *soleQueen) HashAt(i uint64) (fsm.Sum, bool) {
 	return s, ok
 }
 func (q *soleQueen) Join(context.Context, cluster.JoinRequest) (cluster.JoinAnswer, error) {
-	return cluster.JoinAnswer{ClusterID: "01TESTCLUSTER"}, nil
+	return cluster.JoinAnswer{ClusterID: "01TESTCLUSTER", Index: changedAt}, nil
 }
-func (q *soleQueen) Remove(context.Context, string) error   { return nil }
-func (q *soleQueen) Transfer(context.Context, string) error { return nil }
-func (q *soleQueen) AuthorizeQueen(token string) bool       { return token == testToken }
-func (q *soleQueen) AuthorizeHive(token string) bool        { return token == cluster.HiveToken(testToken) }
-func (q *soleQueen) Token() string                          { return testToken }
+func (q *soleQueen) Remove(context.Context, string) (uint64, error) { return changedAt, nil }
+func (q *soleQueen) Transfer(context.Context, string) error         { return nil }
+func (q *soleQueen) AuthorizeQueen(token string) bool               { return token == testToken }
+func (q *soleQueen) AuthorizeHive(token string) bool                { return token == cluster.HiveToken(testToken) }
+func (q *soleQueen) Token() string                                  { return testToken }
 
 // world is a queen's API over HTTP with one hive that the test plays.
 type world struct {
