@@ -49,6 +49,7 @@ type Config struct {
 	Registerer prometheus.Registerer // nil keeps metrics to itself
 	Network    Network               // nil is TCP
 	Clock      func() time.Time      // monotonic; nil is time.Now
+	Faults     Faults                // for tests; the zero value has none
 }
 
 // Telemetry is what a plan may know of hives beside the state. It is not changed once given.

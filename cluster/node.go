@@ -64,6 +64,7 @@ func (n *node) open() (err error) {
 	if n.storage, err = openStorage(n.cfg.DataDir, n.dir.cluster() != "", n.cfg.Segment, n.guard, n.log); err != nil {
 		return err
 	}
+	n.cfg.Faults.disk(n.storage)
 	if n.transport, err = listen(n.cfg, n.dir.token, n.hello, n.log.Named("transport")); err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (n *node) newRaft(c *raft.Config) (r *raft.Raft, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return raft.NewRaft(c, n.replica, logs, n.storage.stable, n.storage.snapshots, n.raftNet)
+	return raft.NewRaft(c, n.replica, logs, n.storage.stable, n.storage.snapshots, n.cfg.Faults.net(n.raftNet))
 }
 
 // wayIn decides how this queen becomes a member, by what its disk has.

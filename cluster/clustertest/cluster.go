@@ -175,22 +175,41 @@ func (c *Cluster) Followers() []*Node {
 
 // Isolate cuts a queen off from all others, in both directions.
 func (c *Cluster) Isolate(name string) {
-	c.fabric.set(func(cut map[[2]string]bool) {
-		for _, n := range c.Nodes() {
-			if n.Name != name {
-				cut[[2]string{n.Name, name}], cut[[2]string{name, n.Name}] = true, true
-			}
+	for _, n := range c.Nodes() {
+		if n.Name != name {
+			c.Cut(n.Name, name)
+			c.Cut(name, n.Name)
 		}
-	})
+	}
 }
 
 // Cut cuts one direction of one link.
-func (c *Cluster) Cut(from, to string) {
-	c.fabric.set(func(cut map[[2]string]bool) { cut[[2]string{from, to}] = true })
+func (c *Cluster) Cut(from, to string) { c.Shape(from, to, Link{Cut: true}) }
+
+// Shape makes one direction of one link what is given, until Heal.
+func (c *Cluster) Shape(from, to string, l Link) {
+	c.fabric.set(func(links map[[2]string]Link) { links[[2]string{from, to}] = l })
 }
 
-// Heal mends every link.
-func (c *Cluster) Heal() { c.fabric.set(func(cut map[[2]string]bool) { clear(cut) }) }
+// ShapeAll makes every link between the queens of now what is given, until Heal.
+func (c *Cluster) ShapeAll(l Link) {
+	for _, from := range c.Nodes() {
+		for _, to := range c.Nodes() {
+			if from != to {
+				c.Shape(from.Name, to.Name, l)
+			}
+		}
+	}
+}
+
+// Mail makes raft's messages fare as is given, until Heal.
+func (c *Cluster) Mail(m Mail) { c.fabric.setMail(m) }
+
+// Heal mends every link, and the mail.
+func (c *Cluster) Heal() {
+	c.fabric.setMail(Mail{})
+	c.fabric.set(func(links map[[2]string]Link) { clear(links) })
+}
 
 // EnsureSame waits until all running queens are at one index and fails unless their states
 // hash the same, there and at every index before it that two of them remember.

@@ -2,25 +2,43 @@ package clustertest
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"queen-rbee/cluster"
 )
 
-// fabric is the network between the queens of a test. A cut link holds bytes back until it
-// is healed, as a cable that was pulled and put in again does under TCP.
+// Link is what happens to the bytes from one queen to another. Under TCP no byte is lost, comes
+// twice or overtakes another: a lost packet is a pause, then all at once, and at worst the end
+// of the connection. Raft's messages, which it would have survived losing, are in Mail.
+type Link struct {
+	Cut    bool          // bytes wait until it is healed, as when a cable is pulled and put back
+	Delay  time.Duration // how late everything comes
+	Jitter time.Duration // and up to so much later; order is kept
+	Loss   float64       // part of the writes that are sent again after resend, and again after twice that
+	Reset  float64       // part of the writes at which the connection breaks, before or after they arrived
+	Twice  float64       // part of the frames of calls that arrive twice
+	Rate   int           // bytes a second; 0 for any
+}
+
+// resend is when TCP sends a packet again at the earliest.
+const resend = 200 * time.Millisecond
+
+// fabric is the network between the queens of a test.
 type fabric struct {
 	mu      sync.Mutex
-	owner   map[string]string  // address -> node
-	cut     map[[2]string]bool // from, to
+	owner   map[string]string // address -> node
+	links   map[[2]string]Link
+	mail    Mail
 	changed chan struct{}
+	dice    *rand.Rand
 }
 
 func newFabric() *fabric {
-	return &fabric{owner: map[string]string{}, cut: map[[2]string]bool{}, changed: make(chan struct{})}
+	return &fabric{owner: map[string]string{}, links: map[[2]string]Link{}, changed: make(chan struct{}),
+		dice: rand.New(rand.NewPCG(1, 2))}
 }
 
 func (f *fabric) own(addr, name string) {
@@ -29,19 +47,52 @@ func (f *fabric) own(addr, name string) {
 	f.owner[addr] = name
 }
 
-// set changes cuts and wakes whoever waits on one.
-func (f *fabric) set(change func(cut map[[2]string]bool)) {
+// set changes links and wakes whoever waits on one.
+func (f *fabric) set(change func(links map[[2]string]Link)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	change(f.cut)
+	change(f.links)
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-func (f *fabric) open(from, to string) (bool, <-chan struct{}) {
+func (f *fabric) setMail(m Mail) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !f.cut[[2]string{from, to}], f.changed
+	f.mail = m
+}
+
+func (f *fabric) mailNow() Mail {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mail
+}
+
+func (f *fabric) link(from, to string) (Link, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.links[[2]string{from, to}], f.changed
+}
+
+// share is a number from 0 to 1.
+func (f *fabric) share() float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dice.Float64()
+}
+
+func (f *fabric) chance(p float64) bool { return p > 0 && f.share() < p }
+
+// wait is how long a write stays on its way.
+func (f *fabric) wait(l Link, bytes int) time.Duration {
+	d := l.Delay + time.Duration(f.share()*float64(l.Jitter))
+	for again := resend; f.chance(l.Loss) && again < 10*time.Second; again *= 2 {
+		d += again
+	}
+	if l.Rate > 0 {
+		d += time.Duration(bytes) * time.Second / time.Duration(l.Rate)
+	}
+	return d
 }
 
 // port is the fabric as one node sees it.
@@ -66,8 +117,8 @@ func (p port) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	p.f.mu.Unlock()
 	for _, way := range [][2]string{{p.name, to}, {to, p.name}} {
 		for {
-			ok, changed := p.f.open(way[0], way[1])
-			if ok {
+			l, changed := p.f.link(way[0], way[1])
+			if !l.Cut {
 				break
 			}
 			select {
@@ -81,95 +132,5 @@ func (p port) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, f: p.f, from: p.name, to: to, closed: make(chan struct{})}, nil
-}
-
-// conn is the dialer's end of a connection; it holds back what a cut link would.
-type conn struct {
-	net.Conn
-	f        *fabric
-	from, to string
-
-	once   sync.Once
-	closed chan struct{}
-
-	mu          sync.Mutex
-	read, write time.Time // deadlines
-}
-
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		if werr := c.pass(c.to, c.from, func() time.Time { return c.read }); werr != nil {
-			return 0, werr
-		}
-	}
-	return n, err
-}
-
-func (c *conn) Write(b []byte) (int, error) {
-	if err := c.pass(c.from, c.to, func() time.Time { return c.write }); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-// pass waits until a way is open, the connection is closed, or its deadline has come.
-func (c *conn) pass(from, to string, deadline func() time.Time) error {
-	for {
-		ok, changed := c.f.open(from, to)
-		if ok {
-			return nil
-		}
-		c.mu.Lock()
-		at := deadline()
-		c.mu.Unlock()
-		if err := c.hold(changed, at); err != nil {
-			return err
-		}
-	}
-}
-
-// hold waits until the fabric has changed; at is the deadline, zero for none.
-func (c *conn) hold(changed <-chan struct{}, at time.Time) error {
-	var late <-chan time.Time
-	if !at.IsZero() {
-		t := time.NewTimer(time.Until(at))
-		defer t.Stop()
-		late = t.C
-	}
-	select {
-	case <-changed:
-		return nil
-	case <-c.closed:
-		return net.ErrClosed
-	case <-late:
-		return os.ErrDeadlineExceeded
-	}
-}
-
-func (c *conn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
-
-func (c *conn) SetDeadline(t time.Time) error {
-	c.mu.Lock()
-	c.read, c.write = t, t
-	c.mu.Unlock()
-	return c.Conn.SetDeadline(t)
-}
-
-func (c *conn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	c.read = t
-	c.mu.Unlock()
-	return c.Conn.SetReadDeadline(t)
-}
-
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.mu.Lock()
-	c.write = t
-	c.mu.Unlock()
-	return c.Conn.SetWriteDeadline(t)
+	return newConn(c, p.f, p.name, to), nil
 }

@@ -9,11 +9,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"golang.org/x/sys/unix"
 
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
@@ -24,6 +28,8 @@ import (
 type Node struct {
 	Name   string
 	Config cluster.Config // of the next start
+	Disk   *Disk          // what all its starts write through
+	Clock  *Clock         // of all its starts
 
 	c    *Cluster
 	http *httptest.Server
@@ -38,7 +44,7 @@ type Node struct {
 
 // NewNode makes a queen that is not started and not one of Nodes.
 func (c *Cluster) NewNode(name string) *Node {
-	n := &Node{Name: name, c: c, log: &tail{}}
+	n := &Node{Name: name, Disk: &Disk{}, Clock: &Clock{}, c: c, log: &tail{}}
 	c.mu.Lock()
 	c.made = append(c.made, n)
 	c.mu.Unlock()
@@ -47,7 +53,9 @@ func (c *Cluster) NewNode(name string) *Node {
 	cfg := cluster.Default()
 	cfg.Name, cfg.DataDir, cfg.Token, cfg.Version = name, c.t.TempDir(), Token, "test"
 	cfg.RaftAddr, cfg.GossipAddr, cfg.HTTPURL = "127.0.0.1:0", "127.0.0.1:0", n.http.URL
-	cfg.Plan, cfg.Network = schedule.Plan, port{c.fabric, name}
+	cfg.Plan, cfg.Network, cfg.Clock = schedule.Plan, port{c.fabric, name}, n.Clock.Now
+	cfg.Faults = cluster.Faults{Log: n.Disk.log, Votes: n.Disk.votes, Snapshots: n.Disk.snapshots,
+		Net: func(t raft.Transport) raft.Transport { return newPost(t, c.fabric) }}
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Debug, Output: n.log})
 	cfg.Timings.Heartbeat, cfg.Timings.Election, cfg.Timings.Lease = 500*time.Millisecond, 500*time.Millisecond, 250*time.Millisecond
 	cfg.Limits.HiveTimeout = time.Hour // hives of these tests say nothing after they registered
@@ -148,7 +156,11 @@ func (n *Node) kill() {
 		return
 	}
 	n.cancel(cluster.ErrAbrupt)
-	<-n.done
+	select {
+	case <-n.done:
+	case <-time.After(Patience):
+		n.c.t.Errorf("%s did not end", n.Name)
+	}
 }
 
 // Restart starts the queen again on the same data directory and addresses, with neither
@@ -157,6 +169,20 @@ func (n *Node) Restart() {
 	n.c.t.Helper()
 	n.Config.Boot, n.Config.Bootstrap, n.Config.Join = "", false, nil
 	n.Start()
+}
+
+// Freed waits until a queen that ended of a sick disk has let go of its data directory, as
+// the end of its process would make it.
+func (n *Node) Freed() {
+	n.c.t.Helper()
+	n.c.Eventually(func() error {
+		f, err := os.Open(filepath.Join(n.Config.DataDir, "lock"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	})
 }
 
 func (n *Node) keepAddrs() {
