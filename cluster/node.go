@@ -100,7 +100,7 @@ func (n *node) openRaft() error {
 		return err
 	}
 	n.raftNet = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams{n.transport}, MaxPool: 3, Timeout: 10 * time.Second, Logger: n.log.Named("raft-net"),
+		Stream: streams{n.transport}, MaxPool: 3, MaxRPCsInFlight: inFlight, Timeout: 10 * time.Second, Logger: n.log.Named("raft-net"),
 	})
 	c := n.raftConfig()
 	if !has && n.cfg.Bootstrap {
@@ -156,6 +156,12 @@ func (n *node) wayIn(hasState bool) error {
 
 // maxAppend is how many entries one call of raft's carries to a queen that is behind.
 const maxAppend = 8
+
+// inFlight is how many of raft's calls to one follower are on their way: one, which is to have
+// no pipeline. In raft v1.8.0 a pipeline whose reader has ended, for it heard of a newer term,
+// holds its writer for ever when more was on its way; raft then never shuts down. With one
+// batch in flight there is nothing to win by it.
+const inFlight = 1
 
 func (n *node) raftConfig() *raft.Config {
 	t := n.cfg.Timings
