@@ -13,17 +13,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// stableFile keeps term and vote.
-const stableFile = "stable.db"
+// stableFile keeps term and vote. logMetaFile keeps which files the log has: raft-wal deletes
+// all others.
+const (
+	stableFile  = "stable.db"
+	logMetaFile = "wal-meta.db"
+)
 
-// checkStable reads all of the stable store before raft does. What was lost there is never
-// made anew for a member: a queen that forgets its vote may vote twice in one term.
-func checkStable(dir string, member bool) (err error) {
-	path := filepath.Join(dir, stableFile)
+// checkBolt reads all of a bolt file before its owner does. What was lost there is never made
+// anew for a member: a queen that forgets its vote may vote twice in one term, and one that
+// forgets its log has voted for what it has no more.
+func checkBolt(path, keeps string, member bool) (err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 		if member {
-			return fmt.Errorf("%s, which keeps this queen's votes, is gone or empty", path)
+			return fmt.Errorf("%s, which keeps %s, is gone or empty", path, keeps)
 		}
 		return nil
 	}
@@ -51,13 +55,14 @@ func checkStable(dir string, member bool) (err error) {
 	})
 }
 
-// checkLog refuses to let a member start from nothing: its log or a snapshot has been there.
-func (s *storage) checkLog(member bool) error {
-	if !member {
-		return nil
-	}
+// checkLog refuses a log that is not whole, and to let a member start from nothing: its log or
+// a snapshot has been there.
+func (s *storage) checkLog(dir string, member bool) error {
 	last, err := s.logs.LastIndex()
 	if err != nil {
+		return err
+	}
+	if err := checkLogFiles(dir, last); err != nil || !member {
 		return err
 	}
 	snaps, err := s.snapshots.List()
@@ -87,9 +92,12 @@ func (s *storage) checkSnapshots(dir string, log hclog.Logger) error {
 		return err
 	}
 	for _, snap := range all {
-		_, in, err := s.snapshots.Open(snap.id)
+		meta, in, err := s.snapshots.Open(snap.id)
 		if err == nil {
 			err = in.Close()
+		}
+		if err == nil && (meta.Index != snap.index || meta.Term != snap.term) { // its description has no checksum
+			err = fmt.Errorf("its description says index %d and term %d", meta.Index, meta.Term)
 		}
 		path := filepath.Join(dir, snapshotDir, snap.id)
 		switch {
@@ -114,8 +122,8 @@ func (s *storage) checkSnapshots(dir string, log hclog.Logger) error {
 const snapshotDir = "snapshots"
 
 type snapshotName struct {
-	id    string
-	index uint64
+	id          string
+	term, index uint64
 }
 
 // listSnapshots is every finished snapshot, newest first, those too that raft cannot read.
@@ -128,7 +136,7 @@ func listSnapshots(dir string) ([]snapshotName, error) {
 	for _, e := range entries {
 		var term, index, at uint64
 		if n, _ := fmt.Sscanf(e.Name(), "%d-%d-%d", &term, &index, &at); n == 3 && e.IsDir() && !strings.HasSuffix(e.Name(), ".tmp") {
-			all = append(all, snapshotName{e.Name(), index})
+			all = append(all, snapshotName{e.Name(), term, index})
 		}
 	}
 	slices.SortFunc(all, func(a, b snapshotName) int { return cmp.Compare(b.index, a.index) })

@@ -50,6 +50,10 @@ func moveSealedTail(dir string) (err error) {
 	if sealed, _, err := old.Sealed(); err != nil || !sealed {
 		return err
 	}
+	// What is moved gets new checksums: see that the old ones hold.
+	if err := checkLogFile(filepath.Join(dir, segment.FileName(tail)), tail.BaseIndex, old.LastIndex()+1, true); err != nil {
+		return err
+	}
 	moved := tail
 	moved.ID, moved.CreateTime = state.NextSegmentID, time.Now()
 	if err := files.Delete(moved.BaseIndex, moved.ID); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -40,13 +40,13 @@ func TestLogGoesOnBehindASealedTail(t *testing.T) {
 				if got, err := logs.LastIndex(); err != nil || got != last {
 					t.Fatalf("the log ends at %d, %v, want %d", got, err, last)
 				}
-				if err := logs.StoreLog(logEntry(last + 1)); err != nil {
+				if err := logs.StoreLog(sealedEntry(last + 1)); err != nil {
 					t.Fatalf("the log does not go on: %v", err)
 				}
 				last++
 				for i := tt.cut + 1; i <= last; i++ {
 					var got raft.Log
-					if err := logs.GetLog(i, &got); err != nil || !bytes.Equal(got.Data, logEntry(i).Data) {
+					if err := logs.GetLog(i, &got); err != nil || !bytes.Equal(got.Data, sealedEntry(i).Data) {
 						t.Fatalf("entry %d is %.20q, %v", i, got.Data, err)
 					}
 				}
@@ -78,7 +78,7 @@ func open(t *testing.T, dir string, alone bool) (logs raft.LogStore, end func())
 	return s.logs, s.close
 }
 
-func logEntry(i uint64) *raft.Log {
+func sealedEntry(i uint64) *raft.Log {
 	return &raft.Log{Index: i, Term: 1, Data: bytes.Repeat(fmt.Append(nil, i, " "), 1000)}
 }
 
@@ -103,7 +103,7 @@ func sealTail(t *testing.T, dir string, cut uint64, torn bool) (last uint64) {
 	must(err)
 	for {
 		var data bytes.Buffer
-		must((&wal.BinaryCodec{}).Encode(logEntry(last+1), &data))
+		must((&wal.BinaryCodec{}).Encode(sealedEntry(last+1), &data))
 		must(w.Append([]types.LogEntry{{Index: last + 1, Data: data.Bytes()}}))
 		last++
 		sealed, at, err := w.Sealed()

@@ -49,7 +49,10 @@ func openStorage(dir string, member bool, segment int, guard *diskGuard, log hcl
 	if err := os.MkdirAll(walDir, 0o700); err != nil {
 		return s, err
 	}
-	if err := checkStable(dir, member); err != nil {
+	if err := checkBolt(filepath.Join(dir, stableFile), "this queen's votes", member); err != nil {
+		return s, err
+	}
+	if err := checkBolt(filepath.Join(walDir, logMetaFile), "which files the log has", member); err != nil {
 		return s, err
 	}
 	if segment == 0 {
@@ -76,7 +79,7 @@ func openStorage(dir string, member bool, segment int, guard *diskGuard, log hcl
 	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, log.Named("snapshot")); err != nil {
 		return s, err
 	}
-	if err := s.checkLog(member); err != nil {
+	if err := s.checkLog(walDir, member); err != nil {
 		return s, err
 	}
 	err = s.checkSnapshots(dir, log)

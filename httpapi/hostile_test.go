@@ -319,8 +319,8 @@ func TestClientThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrote, over := make(chan int, 1), make(chan time.Duration, 1)
 		conn := bubble(t, func(*Server) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				out, frame, n, began := newSSE(w), []byte(strings.Repeat("x", 1<<10)), 0, time.Now()
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				out, frame, n, began := newSSE(w, r), []byte(strings.Repeat("x", 1<<10)), 0, time.Now()
 				for out.write(frame) == nil {
 					n++
 				}
