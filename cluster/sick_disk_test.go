@@ -106,7 +106,11 @@ func TestFaultDiskWhileTheVoteIsStored(t *testing.T) {
 	n.Stop()
 	n.Config.Timings.DiskStall = stalled
 	n.Restart()
-	leader := c.Settled()
+	leader := c.Nodes()[0]
+	if leader == n {
+		leader = c.Nodes()[1]
+	}
+	lead(t, c, leader)
 	n.Disk.Hang()
 	leader.Kill() // two are left: nobody is elected without it
 	stopped(t, n, "has hung for 2s")
