@@ -17,6 +17,7 @@ type diskGuard struct {
 	now   func() time.Time
 	fail  func(error)
 
+	over   atomic.Bool   // the storage is being closed, and nothing leaves this queen any more
 	broken chan struct{} // closed after the first failure: closing in order may hang from then on
 	once   sync.Once
 
@@ -54,7 +55,7 @@ func (g *diskGuard) watch(what string, loose int, f func() error) error {
 		}
 	}
 	g.mu.Unlock()
-	if err != nil {
+	if err != nil && !g.over.Load() {
 		g.stop(startError(err, "writing %s failed: %v: this queen stops so that another can lead; free or mend its disk and start it again", what, err))
 	}
 	return err
@@ -156,15 +157,15 @@ type guardedStable struct {
 }
 
 func (s *guardedStable) Set(k, v []byte) error {
-	return hold(s.guard.write("the vote", func() error { return s.StableStore.Set(k, v) }))
+	return s.hold(s.guard.write("the vote", func() error { return s.StableStore.Set(k, v) }))
 }
 
 func (s *guardedStable) SetUint64(k []byte, v uint64) error {
-	return hold(s.guard.write("the term", func() error { return s.StableStore.SetUint64(k, v) }))
+	return s.hold(s.guard.write("the term", func() error { return s.StableStore.SetUint64(k, v) }))
 }
 
-func hold(err error) error {
-	if err != nil {
+func (s *guardedStable) hold(err error) error {
+	if err != nil && !s.guard.over.Load() {
 		select {}
 	}
 	return nil

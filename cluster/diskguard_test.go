@@ -96,3 +96,17 @@ func TestASlowDeletionIsNoFault(t *testing.T) {
 		close(hung)
 	})
 }
+
+// TestALateWriteToAClosedDiskIsNoFault has a heartbeat store its term when all else has ended.
+func TestALateWriteToAClosedDiskIsNoFault(t *testing.T) {
+	failed := make(chan error, 1)
+	s, err := openStorage(t.TempDir(), false, 64<<10, newDiskGuard(0, time.Now, func(err error) { failed <- err }), nullLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.guard.over.Store(true)
+	s.close()
+	if err := s.stable.SetUint64([]byte("CurrentTerm"), 7); err != nil || len(failed) != 0 || isBroken(s.guard) {
+		t.Errorf("it stops the queen, or panics raft: %v", err)
+	}
+}

@@ -203,6 +203,7 @@ func (n *node) close(abrupt bool) {
 		_ = stopped.Error()
 	}
 	if n.storage != nil {
+		n.guard.over.Store(true)
 		n.storage.close()
 	}
 	if n.dir != nil {
