@@ -24,6 +24,7 @@ func (r *run) judge(ops []history.Op, stuck error) *Report {
 	add(r.nemesis.Violations()...)
 	add(overbooked...)
 	add(r.crowd.Breaches()...)
+	add(wishes(ops)...)
 	add(chats(r.crowd.Reads(), ops, texts)...)
 	if stuck != nil {
 		add("the run: " + stuck.Error())
@@ -52,6 +53,30 @@ func (r *run) texts(ops []history.Op) (map[history.Task]string, error) {
 		texts[t] = text
 	}
 	return texts, nil
+}
+
+// attempts is how many a job has before a lost worker is its end, where it asked for restart.
+const attempts = 3
+
+// wishes holds jobs that asked to be restarted to that: they have their attempts.
+func wishes(ops []history.Op) (wrong []string) {
+	wished := map[string]bool{}
+	told := map[string]bool{}
+	for _, op := range ops {
+		if op.Kind == history.Submit && op.Task != nil && op.Task.OnWorkerLoss == "restart" && op.JobID != "" {
+			wished[op.JobID] = true
+		}
+	}
+	for _, op := range ops {
+		for _, row := range op.Rows {
+			if row.State != "failed" || row.Attempt >= attempts || !wished[row.ID] || told[row.ID] {
+				continue
+			}
+			told[row.ID] = true
+			wrong = append(wrong, fmt.Sprintf("job %s asked to be restarted and %s after attempt %d", row.ID, endOf(row), row.Attempt))
+		}
+	}
+	return wrong
 }
 
 // chats holds what OpenAI readers got against the reference and the state.

@@ -139,6 +139,27 @@ func TestFlagsAreChecked(t *testing.T) {
 	}
 }
 
+func TestRestartsAreHeldToTheirWish(t *testing.T) {
+	for name, tt := range map[string]struct {
+		wish  string
+		row   history.Row
+		wrong bool
+	}{
+		"given up at once":     {"restart", history.Row{ID: "j", State: "failed", Attempt: 1}, true},
+		"given up at last":     {"restart", history.Row{ID: "j", State: "failed", Attempt: 3}, false},
+		"done":                 {"restart", history.Row{ID: "j", State: "complete", Attempt: 1}, false},
+		"asked for no restart": {"", history.Row{ID: "j", State: "failed", Attempt: 1}, false},
+	} {
+		ops := []history.Op{
+			{Kind: history.Submit, Task: &history.Task{OnWorkerLoss: tt.wish}, Answer: history.Answer{JobID: "j"}},
+			{Kind: history.List, Answer: history.Answer{Rows: []history.Row{tt.row}}},
+		}
+		if got := wishes(ops); (len(got) > 0) != tt.wrong {
+			t.Errorf("%s: found %q", name, got)
+		}
+	}
+}
+
 func TestOpenAIReadersAreHeldToTheState(t *testing.T) {
 	task := history.Task{Prompt: "p"}
 	texts := map[history.Task]string{task: "a b"}

@@ -22,7 +22,8 @@ const still = 4 * time.Minute
 // settleEvery is how often it is looked.
 const settleEvery = 500 * time.Millisecond
 
-// settle waits until every queen serves, every job has ended and every client is done. Its
+// settle waits until every queen serves, every job has ended, every engine is known to its
+// hive and every client is done. Its
 // error tells what has not moved for a long time.
 func (r *run) settle(ctx context.Context, crowdDone <-chan struct{}) error {
 	var last string
@@ -65,11 +66,31 @@ func (r *run) left(ctx context.Context, crowdDone <-chan struct{}) []string {
 			left = append(left, fmt.Sprintf("job %s is %s, attempt %d on %q", j.ID, j.State, j.Attempt, j.Hive))
 		}
 	}
+	for _, h := range c.Hives {
+		left = append(left, r.strays(ctx, h)...)
+	}
 	select {
 	case <-crowdDone:
 	default:
 		clients := slices.Sorted(maps.Keys(r.crowd.Doing()))
 		left = append(left, fmt.Sprintf("clients are at work: %v", clients))
+	}
+	return left
+}
+
+// strays are the engines of a hive that it does not know: it adopts or ends what an earlier
+// start of its agent left behind.
+func (r *run) strays(ctx context.Context, h *rig.Process) (left []string) {
+	var known struct {
+		Items []struct{ Port int }
+	}
+	if _, err := r.stage.cluster.Get(ctx, h.URL+"/v1/workers/list", &known, "Authorization", "Bearer "+r.stage.cluster.HiveToken); err != nil {
+		return []string{h.Name + " does not answer"}
+	}
+	for _, w := range r.stage.cluster.WorkersOf(h) {
+		if !slices.ContainsFunc(known.Items, func(k struct{ Port int }) bool { return strings.HasSuffix(w.URL, fmt.Sprintf(":%d", k.Port)) }) {
+			left = append(left, fmt.Sprintf("%s does not know its engine process %d", h.Name, w.Pid))
+		}
 	}
 	return left
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +32,7 @@ type stage struct {
 	cannot  map[nemesis.Needs]string // why something is not to be had here
 }
 
-// build starts a cluster: as root each process in a network namespace of its own, with one
+// build starts a cluster: where this machine allows it (root on Linux) each process in a network namespace of its own, with one
 // queen's data directory on a small disk, else all on 127.0.0.1.
 func build(t testing.TB, c Config) *stage {
 	s := &stage{delays: map[string][]*rig.Delay{}, cannot: map[nemesis.Needs]string{}}
@@ -42,9 +41,9 @@ func build(t testing.TB, c Config) *stage {
 		QueenArgs: []string{"--retain-jobs", keep.String(), "--drain-timeout", "3s", "--log-segment", fmt.Sprint(segment)},
 		HiveArgs:  []string{"--retain-runs", keep.String()},
 	}
-	if os.Geteuid() != 0 {
+	if err := rig.NetsPossible(); err != nil {
 		for _, n := range []nemesis.Needs{nemesis.Network, nemesis.Proxies, nemesis.Disk} {
-			s.cannot[n] = "not root"
+			s.cannot[n] = err.Error()
 		}
 		s.cluster = rig.Start(t, o)
 		return s

@@ -69,6 +69,7 @@ func (c *client) stream(ctx context.Context) {
 // chat is stream in the form of the OpenAI API.
 func (c *client) chat(ctx context.Context) {
 	r := &reading{c: c, job: job{key: c.key(), task: c.task()}, chat: &chatOrder{}}
+	r.job.task.OnWorkerLoss = "" // that API has no such wish
 	c.moods(r)
 	r.run(ctx)
 }

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
@@ -34,6 +35,18 @@ func netPrefix(dir string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(dir))
 	return fmt.Sprintf("rbee%08x", h.Sum32())
+}
+
+// NetsPossible tells why NewNet could not work here; nil if it can.
+func NetsPossible() error {
+	if os.Geteuid() != 0 {
+		return errors.New("not root")
+	}
+	name := netPrefix(root) + "-probe"
+	if err := ip("netns", "add", name); err != nil {
+		return err
+	}
+	return ip("netns", "del", name)
 }
 
 // NewNet makes a namespace for each group. Without the right to do so the test is skipped,

@@ -12,6 +12,9 @@ import (
 // Net is a network of its own, which only Linux offers.
 type Net struct{}
 
+// NetsPossible says no.
+func NetsPossible() error { return errors.New("network namespaces need Linux") }
+
 // NewNet skips the test.
 func NewNet(t testing.TB, _ ...string) *Net {
 	t.Helper()
