@@ -201,8 +201,7 @@ func (r *Report) Print(out io.Writer, file string) error {
 
 func (r *Report) text() string {
 	var b strings.Builder
-	c := r.Config
-	fmt.Fprintf(&b, "\nchaos: seed %d, %.0f s, %d queens, %d hives, %d clients\n\n", c.Seed, r.Took.Seconds(), c.Queens, c.Hives, c.Clients)
+	fmt.Fprintf(&b, "\nchaos: seed %d, %.0f s, %s\n\n", r.Config.Seed, r.Took.Seconds(), r.Config.cast())
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name string, value any, note ...string) {
 		_, _ = fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, strings.Join(note, "; "))

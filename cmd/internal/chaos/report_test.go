@@ -119,10 +119,11 @@ func TestFlagsAreChecked(t *testing.T) {
 		args, names string
 	}{
 		{"", ""},
-		{"-duration 90s -seed 1 -faults loss,disk -queens 5 -hives 3 -clients 4", ""},
+		{"-duration 90s -seed 1 -faults loss,disk -queens 5 -relays 1 -hives 3 -clients 4", ""},
 		{"-duration 0s", "-duration"},
 		{"-faults flood", "-faults"},
 		{"-queens 2", "-queens"},
+		{"-relays 5", "-relays"},
 		{"-hives 0", "-hives"},
 		{"-clients 0", "-clients"},
 	} {

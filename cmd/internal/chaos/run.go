@@ -40,7 +40,7 @@ type run struct {
 // them, and the data and logs were kept. Another error: nothing was proven.
 func Run(ctx context.Context, c Config, out io.Writer) error {
 	say := func(text string) { _, _ = fmt.Fprintln(out, text) }
-	say(fmt.Sprintf("chaos: seed %d for %s: %d queens, %d hives, %d clients", c.Seed, c.Duration, c.Queens, c.Hives, c.Clients))
+	say(fmt.Sprintf("chaos: seed %d for %s: %s", c.Seed, c.Duration, c.cast()))
 	var found *Report
 	err := rig.Alone(ctx, say, func(t testing.TB) {
 		r := &run{cfg: c, t: t}

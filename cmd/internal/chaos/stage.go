@@ -45,7 +45,7 @@ func build(t testing.TB, c Config) *stage {
 		for _, n := range []nemesis.Needs{nemesis.Network, nemesis.Proxies, nemesis.Disk} {
 			s.cannot[n] = err.Error()
 		}
-		s.cluster = rig.Start(t, o)
+		s.start(t, c, o)
 		return s
 	}
 	var machines []string
@@ -53,6 +53,9 @@ func build(t testing.TB, c Config) *stage {
 		machines = append(machines, fmt.Sprintf("queen-%d", i+1))
 	}
 	small := machines[c.Queens-1]
+	for i := range c.Relays {
+		machines = append(machines, relay(i))
+	}
 	for i := range c.Hives {
 		machines = append(machines, fmt.Sprintf("hive-%d", i+1))
 	}
@@ -72,7 +75,7 @@ func build(t testing.TB, c Config) *stage {
 		return s.net.Namespace(name), s.net.IP(name)
 	}
 	o.Made = func(p *rig.Process) {
-		if strings.HasPrefix(p.Name, "queen-") {
+		if !strings.HasPrefix(p.Name, "hive-") {
 			s.behindProxies(t, p)
 		}
 		if p.Name == small && s.diskDir != "" {
@@ -80,8 +83,26 @@ func build(t testing.TB, c Config) *stage {
 			p.Args = append(p.Args, "--data-dir", s.diskDir)
 		}
 	}
-	s.cluster = rig.Start(t, o)
+	s.start(t, c, o)
 	return s
+}
+
+func relay(i int) string { return fmt.Sprintf("relay-%d", i+1) }
+
+// start starts the cluster, and relays beside it, which are queens to everybody here.
+func (s *stage) start(t testing.TB, c Config, o rig.Options) {
+	s.cluster = rig.Start(t, o)
+	for i := range c.Relays {
+		q := s.cluster.Queen(t, relay(i), "--role", "relay", "--join", s.cluster.Queens[0].URL)
+		if o.Made != nil {
+			o.Made(q)
+		}
+		if err := q.Launch(); err != nil {
+			t.Fatal(err)
+		}
+		s.cluster.AwaitLeader(t, q)
+		s.cluster.Queens = append(s.cluster.Queens, q)
+	}
 }
 
 // behindProxies moves a queen's raft and HTTP to loopback of its machine and puts proxies
