@@ -107,8 +107,9 @@ func (n *Nemesis) restart(s step) error {
 		switch code, err := ended(q, exitTime); {
 		case err != nil:
 			n.violate("%s has not left %s after SIGTERM:\n%s", q.Name, exitTime, q.Tail(20))
-			if err := n.kill(q); err != nil {
-				return err
+			n.send(q, syscall.SIGQUIT) // its log then shows where it hangs
+			if _, err := ended(q, exitTime); err != nil {
+				return errors.Join(err, n.kill(q))
 			}
 		case code != 0 && asked:
 			n.violate("%s ended with code %d after SIGTERM, want 0:\n%s", q.Name, code, q.Tail(20))
