@@ -23,6 +23,7 @@ type reader struct {
 
 	has     resumeID // records the client has
 	resumed bool     // they are the client's word (Last-Event-ID), nothing was sent here yet
+	retried bool     // something was taken back: each later attempt is announced
 	alive   *time.Ticker
 	entered uint32 // the attempt that was last announced
 	told    uint32 // the attempt for which Started was proposed
@@ -138,11 +139,11 @@ func (r *reader) wait(ctx context.Context, watch Watch, most time.Duration) erro
 // not merely resuming where it was.
 func (r *reader) enter(job *fsm.Job, name string, note any) error {
 	if r.has.attempt != job.Attempt && job.State != fsm.JobQueued {
-		if r.has.n > 0 {
+		if r.has.n > 0 || r.retried {
 			if err := r.sink.restart(job, r.has.n); err != nil {
 				return err
 			}
-			r.resumed = false
+			r.resumed, r.retried = false, true
 		}
 		r.has, r.end = resumeID{attempt: job.Attempt}, nil
 	}

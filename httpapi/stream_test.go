@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -178,6 +179,38 @@ func TestRetryIsTold(t *testing.T) {
 	s.want("token", "2.2")
 	again.end(completed(2), "")
 	s.want("end", "2.3")
+}
+
+// TestEveryRetryAfterTextIsTold: an attempt that was announced and never spoke is followed by
+// another that is announced too, for a client takes text back for the one it was told of.
+func TestEveryRetryAfterTextIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.ready()
+	s := w.stream("POST", "/v2/tasks", strings.Replace(task, "{", `{"on_worker_loss":"restart",`, 1))
+	s.want("assigned", "")
+	first := w.hive.next()
+	first.tokens(1, 2)
+	s.want("started", "1.1")
+	s.want("token", "1.2")
+	died := hives.Terminal{Outcome: hives.Failed, Events: 2, Error: hives.Errorf(hives.CodeWorkerDied, "killed")}
+	first.end(died, "")
+	for attempt := 2; attempt <= 3; attempt++ {
+		if f := s.past("queued"); f.event != "retry" || !strings.Contains(f.data, fmt.Sprintf(`"attempt":%d`, attempt)) {
+			t.Fatalf("want retry to attempt %d, got %+v", attempt, f)
+		}
+		s.want("assigned", "")
+		r := w.hive.next()
+		if attempt == 2 {
+			died.Events = 0
+			r.end(died, "")
+			continue
+		}
+		r.tokens(1, 2)
+		s.want("started", "3.1")
+		s.want("token", "3.2")
+		r.end(completed(2), "")
+		s.want("end", "3.3")
+	}
 }
 
 // TestFailureIsTold ends a stream with the committed error.
