@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -114,5 +115,31 @@ func TestFeedTellsACutAnswer(t *testing.T) {
 	p, err := s.Feed([]byte("8\r\nid: 1.1\n\r\n0\r\n\r\n"), make([]byte, 64))
 	if !errors.Is(err, io.ErrUnexpectedEOF) || p.Seq != 1 {
 		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+// TestALargeRecordIsNotCopiedForEachPart of it that comes.
+func TestALargeRecordIsNotCopiedForEachPart(t *testing.T) {
+	s := NewStream(&wire{})
+	scratch, size := make([]byte, 2<<10), 0
+	text := "data: " + strings.Repeat("x", 4<<20) + "\nid: 1.1\n\n"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for at := 0; at < len(text); at += 1 << 10 {
+		part := text[at:min(at+1<<10, len(text))]
+		raw := fmt.Appendf(nil, "%x\r\n%s\r\n", len(part), part)
+		p, err := s.Feed(raw, scratch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += len(p.Bytes)
+		s.Settle()
+	}
+	runtime.ReadMemStats(&after)
+	if size != len(text) {
+		t.Errorf("%d bytes came of %d", size, len(text))
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 100<<20 {
+		t.Errorf("it took %d MB", took>>20)
 	}
 }

@@ -47,7 +47,10 @@ func Detach(c net.Conn) (fd int, err error) {
 	if err != nil || failed != nil {
 		return 0, errors.Join(err, failed)
 	}
-	return fd, tcp.Close()
+	if err := tcp.Close(); err != nil { // somebody else was quicker: it is not to live on
+		return 0, errors.Join(err, syscall.Close(fd))
+	}
+	return fd, nil
 }
 
 // Attach makes a connection of a descriptor again, and takes it over: on failure it is closed.
@@ -88,7 +91,7 @@ func (s *Stream) Feed(raw, scratch []byte) (Piece, error) {
 	}
 	s.shift()
 	if len(s.buf) == 0 {
-		s.buf = scratch[:0]
+		s.buf, s.borrowed = scratch[:0], true
 	}
 	s.buf = append(s.buf, plain...)
 	if mark, line := s.scan(); line != nil {
@@ -107,16 +110,19 @@ func (s *Stream) Feed(raw, scratch []byte) (Piece, error) {
 	return p, nil
 }
 
-// Settle moves what Feed has left over into memory of the stream's own; mostly that is nothing.
+// Settle moves what Feed has left over into memory of the stream's own; mostly that is nothing,
+// and what grows there already stays: a large record comes in many pieces.
 func (s *Stream) Settle() {
 	left := s.buf[s.out:]
+	stays := !s.borrowed && s.out == 0
 	s.line, s.look = s.line-s.out, s.look-s.out
-	s.out, s.safe, s.seq = 0, 0, 0
-	if len(left) == 0 {
+	s.out, s.safe, s.seq, s.borrowed = 0, 0, 0, false
+	switch {
+	case len(left) == 0:
 		s.buf = nil
-		return
+	case !stays:
+		s.buf = append([]byte(nil), left...)
 	}
-	s.buf = append([]byte(nil), left...)
 }
 
 // dup copies a descriptor; programs that this one starts do not inherit it.

@@ -45,6 +45,8 @@ type Stream struct {
 	buf  []byte // bytes read and not yet handed out; starts at a boundary
 	out  int    // length of the piece handed out last, at the front of buf
 
+	borrowed bool // buf is scratch of who feeds: see Feed
+
 	line  int    // where the first line begins that was not looked at
 	look  int    // up to where that line was searched for its end
 	safe  int    // the last boundary before line, 0 if there is none
@@ -94,7 +96,7 @@ func (s *Stream) shift() {
 	left := s.buf[s.out:]
 	if cap(s.buf) > roomy && len(left) < roomy/2 {
 		s.buf = append(make([]byte, 0, roomy), left...)
-	} else {
+	} else if s.out > 0 {
 		s.buf = append(s.buf[:0], left...)
 	}
 	s.line, s.look = s.line-s.out, s.look-s.out
