@@ -8,15 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"sync"
 	"time"
-)
-
-// Of connections that are kept for the next run: how many for each hive, and how long. A hive
-// closes its own after two minutes.
-const (
-	maxKept = 1024
-	keptFor = 90 * time.Second
 )
 
 // headerTime is how long a hive may take to begin its answer, maxHeader how long its head may be.
@@ -25,74 +20,23 @@ const (
 	maxHeader  = 64 << 10
 )
 
-// keep holds connections on which nothing is under way, by address. Safe for concurrent use.
-type keep struct {
-	mu     sync.Mutex
-	byAddr map[string][]kept
-}
-
-type kept struct {
-	net.Conn
-	since time.Time
-}
-
-// take gives the connection that was used last; what has been kept too long is closed.
-func (k *keep) take(addr string) net.Conn {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	list := k.byAddr[addr]
-	if len(list) == 0 {
-		return nil
-	}
-	last := list[len(list)-1]
-	if time.Since(last.since) > keptFor { // and all before it
-		for _, c := range list {
-			_ = c.Close()
-		}
-		delete(k.byAddr, addr)
-		return nil
-	}
-	k.byAddr[addr] = list[:len(list)-1]
-	return last.Conn
-}
-
-func (k *keep) put(addr string, c net.Conn) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	list := k.byAddr[addr]
-	if len(list) >= maxKept {
-		_ = c.Close()
-		return
-	}
-	for len(list) > 0 && time.Since(list[0].since) > keptFor {
-		_ = list[0].Close()
-		list = list[1:]
-	}
-	if k.byAddr == nil {
-		k.byAddr = map[string][]kept{}
-	}
-	k.byAddr[addr] = append(list, kept{c, time.Now()})
-}
-
-func (k *keep) close() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, list := range k.byAddr {
-		for _, c := range list {
-			_ = c.Close()
-		}
-	}
-	k.byAddr = nil
-}
-
 // errStale is a kept connection that the hive had closed meanwhile.
 var errStale = errors.New("the kept connection was closed")
 
+// withPort is the address that a URL's host names; without a port it is HTTP's.
+func withPort(host string) string {
+	if u := (url.URL{Host: host}); u.Port() == "" {
+		return net.JoinHostPort(u.Hostname(), "80")
+	}
+	return host
+}
+
 // direct posts on a connection of the client's own making, without the two goroutines and
 // buffers that net/http's transport has for each. Only for http: URLs.
-func (c *Client) direct(ctx context.Context, addr, path string, body []byte) (*Stream, error) {
+func (c *Client) direct(ctx context.Context, host, path string, body []byte) (*Stream, error) {
+	addr := withPort(host)
 	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		path, addr, c.token(), len(body))
+		path, host, c.token(), len(body))
 	for {
 		conn := c.keep.take(addr)
 		fresh := conn == nil
@@ -123,15 +67,16 @@ func (c *Client) exchange(ctx context.Context, conn net.Conn, addr, head string,
 		}
 	}()
 	out := net.Buffers{[]byte(head), body}
-	if _, err := out.WriteTo(conn); err != nil {
-		return nil, errors.Join(errStale, err)
-	}
+	_, unsent := out.WriteTo(conn) // a hive may refuse what it has not read, and hang up
 	if err := w.within(headerTime); err != nil {
 		return nil, err
 	}
 	in := bufio.NewReader(&io.LimitedReader{R: conn, N: maxHeader})
-	if _, err := in.Peek(1); err != nil {
-		return nil, errors.Join(errStale, err)
+	if _, err := in.Peek(1); errors.Is(err, os.ErrDeadlineExceeded) { // its others will not be better
+		c.keep.drop(addr)
+		return nil, err
+	} else if err != nil {
+		return nil, errors.Join(errStale, unsent, err)
 	}
 	resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodPost}) //nolint:bodyclose // the wire is its body
 	if err != nil {
@@ -139,6 +84,9 @@ func (c *Client) exchange(ctx context.Context, conn net.Conn, addr, head string,
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, problem(resp)
+	}
+	if unsent != nil {
+		return nil, unsent
 	}
 	if len(resp.TransferEncoding) != 1 || resp.TransferEncoding[0] != "chunked" {
 		return nil, errChunk
