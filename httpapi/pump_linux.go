@@ -3,9 +3,11 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 // as reading and writing it. It starts its loops with the first pipe. Safe for concurrent use.
 type pump struct {
 	relayed func(records uint64)
+	broke   func(bug any) // told of a panic that one stream has met, and has ended by
 
 	mu     sync.Mutex
 	loops  []*loop
@@ -66,7 +69,12 @@ const (
 	watchClient = syscall.EPOLLIN | syscall.EPOLLRDHUP
 )
 
-func newPump(relayed func(uint64)) *pump { return &pump{relayed: relayed} }
+// errBug ends a stream that has met a bug.
+var errBug = errors.New("a bug of the pump")
+
+func newPump(relayed func(uint64), broke func(any)) *pump {
+	return &pump{relayed: relayed, broke: broke}
+}
 
 // loopFor starts the loops when the first is wanted; they are half as many as the cores, since
 // fewer loops find more to do each time they wake.
@@ -117,6 +125,33 @@ func (l *loop) release() {
 	}
 }
 
+// cut takes every pipe's client away, and takes no new ones.
+func (p *pump) cut() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.each(func(s *side) { s.pipe.lose(net.ErrClosed) })
+}
+
+// each visits every side that a loop watches, with its pipe locked.
+func (p *pump) each(visit func(*side)) {
+	p.mu.Lock()
+	loops := slices.Clone(p.loops)
+	p.mu.Unlock()
+	for _, l := range loops {
+		l.mu.Lock()
+		sides := slices.Collect(maps.Values(l.sides))
+		l.mu.Unlock()
+		for _, s := range sides {
+			s.pipe.mu.Lock()
+			if !s.over {
+				visit(s)
+			}
+			s.pipe.mu.Unlock()
+		}
+	}
+}
+
 // close ends the loops, once or again. There must be no pipe any more.
 func (p *pump) close() {
 	p.mu.Lock()
@@ -144,7 +179,11 @@ func (p *pump) open(c net.Conn, early []byte, onGone func()) (*pipe, error) {
 	pp.mu.Lock()
 	defer pp.mu.Unlock()
 	pp.client = &side{pipe: pp, loop: l, fd: fd}
-	if err := l.add(pp.client, watchClient); err != nil {
+	events := uint32(watchClient)
+	if len(early) > maxEarly {
+		events &^= syscall.EPOLLIN
+	}
+	if err := l.add(pp.client, events); err != nil {
 		return nil, errors.Join(err, syscall.Close(fd))
 	}
 	return pp, nil
@@ -250,6 +289,12 @@ func (s *side) serve(events uint32) {
 	p := s.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer func() { // as net/http does for a request: it must not take the others along
+		if bug := recover(); bug != nil {
+			p.pump.broke(bug)
+			p.lose(errBug)
+		}
+	}()
 	switch {
 	case s.over:
 	case s == p.hive:
@@ -291,6 +336,9 @@ func (p *pipe) pull(l *loop) {
 		p.over(followed{err: err})
 	case len(p.pending) > 0:
 		p.hive.watch(0) // a client that is slow slows only itself
+	}
+	if cap(l.out) > 4*pumpRead { // one large record, and its room would stay for ever
+		l.out = nil
 	}
 }
 
@@ -369,6 +417,7 @@ func (p *pipe) tend(events uint32) {
 		p.client.watch(p.client.events &^ syscall.EPOLLOUT)
 		if p.hive != nil {
 			p.hive.watch(watchHive)
+			p.heard = time.Now() // nobody has listened meanwhile
 		}
 		p.wake()
 	}

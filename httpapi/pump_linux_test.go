@@ -27,6 +27,7 @@ type piped struct {
 	stream *hives.Stream
 	result <-chan followed
 	gone   chan struct{}
+	bug    any
 }
 
 func newPiped(t *testing.T) *piped {
@@ -43,7 +44,7 @@ func newPiped(t *testing.T) *piped {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pump := newPump(func(uint64) {})
+	pump := newPump(func(uint64) {}, func(bug any) { p.bug = bug })
 	if p.pipe, err = pump.open(served, nil, func() { close(p.gone) }); err != nil {
 		t.Fatal(err)
 	}

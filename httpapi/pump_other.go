@@ -18,7 +18,9 @@ type pump struct{}
 // side is nothing here.
 type side struct{}
 
-func newPump(func(uint64)) *pump { return &pump{} }
+func newPump(func(uint64), func(any)) *pump { return &pump{} }
+
+func (*pump) cut() {}
 
 func (*pump) close() {}
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,7 +115,9 @@ func New(cfg Config) *Server {
 	s.drain, s.beginDrain = context.WithCancel(s.life)
 	s.metrics = newMetrics(cfg.Registry, cfg.Queen, &s.streams)
 	s.showBounds(cfg.Registry)
-	s.pump = newPump(func(records uint64) { s.metrics.relayed.Add(float64(records)) })
+	s.pump = newPump(func(records uint64) { s.metrics.relayed.Add(float64(records)) }, func(bug any) {
+		s.log.Error("a stream met a bug and was ended", "bug", bug, "stack", string(debug.Stack()))
+	})
 	s.handler = s.router()
 	return s
 }
@@ -192,6 +195,7 @@ func (s *Server) close() {
 	s.lifeMu.Lock()
 	s.endLife()
 	s.lifeMu.Unlock()
+	s.pump.cut() // or who writes to a client that does not read would go on waiting for it
 	s.background.Wait()
 	s.pump.close()
 }
