@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -46,22 +45,14 @@ func (w *world) ownHive(slots int) {
 	}
 	w.inc = ans.Incarnation
 	a := w.queen.must(schedule.Request{SpawnWorker: &schedule.SpawnWorker{ID: "w-1", Model: testModel}})
-	var said hives.Heartbeat
 	w.beat(func(hb *hives.Heartbeat) {
 		hb.Engines = engines
 		hb.Workers = []hives.WorkerReport{{ID: a.Worker, State: hives.WorkerReady, Slots: slots}}
-		said = *hb
 	})
+	w.goOnBeating()
 	go func() { // until the world ends
-		beat := time.NewTicker(time.Second)
-		defer beat.Stop()
 		for {
 			select {
-			case <-beat.C:
-				said.Seq++
-				if _, err := w.fleet.Beat(context.Background(), "h1", &said); err != nil {
-					w.Error(err)
-				}
 			case r := <-w.hive.reads:
 				go serveAlone(r)
 			case <-w.hive.leaves:
@@ -130,7 +121,14 @@ func abandon(t *testing.T, addr, request, until string) (job string) {
 // quiet is how many goroutines there are when nobody asks for anything.
 func (w *world) quiet(addr string) int {
 	w.Helper()
-	w.served(addr) // so that all of the server runs
+	w.served(addr) // so that all of the server runs, and its pump
+	ask := fmt.Sprintf(`{"model":%q,"prompt":"tokens"}`, testModel)
+	if id := abandon(w.T, addr, whole("POST", "/v2/tasks", ask, headerGrace, "0s"), "id: 1.3"); id != "" {
+		w.over(id)
+	}
+	for w.api.streams.Load() > 0 {
+		runtime.Gosched()
+	}
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	least := runtime.NumGoroutine()

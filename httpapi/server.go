@@ -141,7 +141,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // drainFor to finish; none when ctx ended for any other cause than being cancelled.
 func (s *Server) Serve(ctx context.Context, l net.Listener, drainFor time.Duration) error {
 	srv := s.httpServer()
-	s.again = newAgain()
+	s.again = newAgain(s.idleTime, s.headerTime)
 	failed, over := make(chan error, 1), make(chan struct{})
 	go func() { failed <- srv.Serve(s.door.Listen(l)) }()
 	go func() {

@@ -25,8 +25,10 @@ func (s *sse) takeOver(srv *Server, onGone func()) bool {
 	if !pumps {
 		return false
 	}
+	srv.taken.enter() // before the server forgets the connection: a drain counts it always
 	conn, ahead, err := s.rc.Hijack()
 	if err != nil {
+		srv.taken.leave()
 		return false
 	}
 	s.conn = conn
@@ -36,9 +38,11 @@ func (s *sse) takeOver(srv *Server, onGone func()) bool {
 		srv.log.Error("stream cannot be taken over", "error", err)
 		s.pipe = nil
 		s.lost = errClient // its connection is closed
+		_ = conn.Close()   // and counts no longer
+		srv.taken.leave()
+		onGone()
 		return false
 	}
-	srv.taken.enter()
 	return true
 }
 
@@ -46,8 +50,8 @@ func (s *sse) takeOver(srv *Server, onGone func()) bool {
 // yet asked for.
 func underneath(c net.Conn) (socket net.Conn, left []byte) {
 	for {
-		if e, ok := c.(*earlyConn); ok {
-			left = slices.Concat(e.early, left)
+		if r, ok := c.(*restingConn); ok {
+			left = slices.Concat(r.early, left)
 		}
 		inner, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -72,7 +76,7 @@ func (s *sse) finish(srv *Server, err error) error {
 	switch {
 	case failed != nil:
 		srv.log.Debug("connection of a stream cannot be given back", "error", failed)
-	case conn != nil && (s.request.Close || !srv.again.give(conn, early)):
+	case conn != nil && (s.lastOne() || !srv.again.give(conn, early)):
 		_ = conn.Close()
 	}
 	if whole {
@@ -84,68 +88,9 @@ func (s *sse) finish(srv *Server, err error) error {
 	return errors.Join(errWritten, err)
 }
 
-// again is a listener for the connections of streams that are over: the server reads their
-// next requests as it does those of new ones. Safe for concurrent use.
-type again struct {
-	conns chan net.Conn
-	once  sync.Once
-	over  chan struct{}
-}
-
-func newAgain() *again { return &again{conns: make(chan net.Conn), over: make(chan struct{})} }
-
-// Accept implements net.Listener.
-func (a *again) Accept() (net.Conn, error) {
-	select {
-	case c := <-a.conns:
-		return c, nil
-	case <-a.over:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener.
-func (a *again) Close() error {
-	a.once.Do(func() { close(a.over) })
-	return nil
-}
-
-// Addr implements net.Listener.
-func (a *again) Addr() net.Addr { return &net.TCPAddr{} }
-
-// give hands a connection to the server, unless there is none that would take it.
-func (a *again) give(c net.Conn, early []byte) bool {
-	if a == nil {
-		return false
-	}
-	if len(early) > 0 {
-		c = &earlyConn{Conn: c, early: early}
-	}
-	select {
-	case a.conns <- c:
-		return true
-	case <-a.over:
-		return false
-	}
-}
-
-// earlyConn is a connection of which something was read already.
-type earlyConn struct {
-	net.Conn
-	early []byte
-}
-
-func (c *earlyConn) Read(b []byte) (int, error) {
-	if len(c.early) == 0 {
-		return c.Conn.Read(b)
-	}
-	n := copy(b, c.early)
-	c.early = c.early[n:]
-	return n, nil
-}
-
-// NetConn is the connection itself.
-func (c *earlyConn) NetConn() net.Conn { return c.Conn }
+// lastOne tells that no request may follow on the connection: its client said so, or the answer
+// did, since what follows is a body that nobody has read.
+func (s *sse) lastOne() bool { return s.request.Close || s.w.Header().Get("Connection") == "close" }
 
 // inFlight counts what is under way and lets its end be waited for. Safe for concurrent use.
 type inFlight struct {

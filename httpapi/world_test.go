@@ -252,6 +252,7 @@ type world struct {
 	hive  *playedHive
 	seq   uint64
 	inc   uint64
+	said  hives.Heartbeat // the last
 }
 
 func newWorld(t *testing.T) *world {
@@ -312,9 +313,36 @@ func (w *world) beat(change func(*hives.Heartbeat)) hives.HeartbeatAnswer {
 		Engines: []hives.Engine{{Name: "builtin", Models: []hives.EngineModel{{Ref: testModel, VRAMBytes: 1 << 20, Slots: 2}}}},
 	}
 	change(hb)
+	w.said = *hb
 	ans, err := w.fleet.Beat(w.Context(), "h1", hb)
 	if err != nil {
 		w.Fatal(err)
 	}
 	return ans
+}
+
+// goOnBeating repeats the hive's last heartbeat until the test ends, for one that may take longer
+// than a hive may be silent. The test sends none of its own meanwhile.
+func (w *world) goOnBeating() {
+	over, done := make(chan struct{}), make(chan struct{})
+	w.Cleanup(func() {
+		close(over)
+		<-done
+	})
+	go func() {
+		defer close(done)
+		beat := time.NewTicker(time.Second)
+		defer beat.Stop()
+		for {
+			select {
+			case <-beat.C:
+				w.said.Seq++
+				if _, err := w.fleet.Beat(context.Background(), "h1", &w.said); err != nil {
+					w.Error(err)
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
 }
