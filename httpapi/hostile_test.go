@@ -362,6 +362,7 @@ func TestSlowReaderSlowsOnlyItself(t *testing.T) {
 			}
 		}
 	}()
+	w.awaitBlocked()
 	second := w.later("GET", "/v2/jobs/"+id+"/events", "")
 	r2 := w.hive.next()
 	r2.tokens(1, 3)

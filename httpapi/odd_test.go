@@ -10,6 +10,7 @@ import (
 
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
+	"queen-rbee/hives"
 )
 
 // odd is a request that must be refused: with a status, a code, and words that name what is
@@ -352,6 +353,8 @@ func TestOddInput(t *testing.T) {
 	w := newWorld(t)
 	w.api.cfg.BodyLimit = 8 << 20
 	w.register()
+	w.beat(func(*hives.Heartbeat) {})
+	w.goOnBeating()
 	addr := w.listen()
 	_, _, h := w.read("POST", "/v2/tasks", with(`"seed":1`))
 	job := h.Get(headerJob)
