@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -95,9 +96,9 @@ func checkJobs(v *View) error {
 		errs = append(errs, same("queue of "+model, jobIDs(slices.Collect(v.Queue(model))), jobIDs(want)))
 	}
 	errs = append(errs, checkLanes(v))
-	if got := slices.Collect(v.QueuedModels()); len(got) != len(models) || !slices.IsSorted(got) {
-		errs = append(errs, fmt.Errorf("queued models are %v, a scan finds %v", got, models))
-	}
+	errs = append(errs, same("queued models", slices.Collect(v.QueuedModels()), slices.Sorted(maps.Keys(models))))
+	maps.DeleteFunc(models, func(model string, _ bool) bool { return len(slices.Collect(v.Vacant(model))) == 0 })
+	errs = append(errs, same("queued models with vacant workers", slices.Collect(v.VacantModels()), slices.Sorted(maps.Keys(models))))
 	if got := slices.Collect(v.Holders()); len(got) != len(holders) {
 		errs = append(errs, fmt.Errorf("holders are %v, a scan finds %v", got, holders))
 	}

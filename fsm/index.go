@@ -21,6 +21,7 @@ func (s *State) putJob(was, is *Job) {
 	swap(s.jobStates, was, is, func(*Job) bool { return true })
 	move(s.jobTenants, was, is, tenantKey)
 	swap(s.queue, was, is, isReady)
+	s.moveWaiting(was, is)
 	s.moveLane(was, is)
 	move(s.timers, was, is, backoffTimer)
 	move(s.timers, was, is, deadlineTimer)

@@ -21,6 +21,7 @@ type tables struct {
 	jobStates  tree[*Job]    // every job, by state and id
 	jobTenants tree[link]    // every job
 	queue      tree[*Job]    // queued jobs that are ready, by model, rank and order
+	waiting    tree[string]  // models with ready jobs
 	lanes      laneTree      // the same by model, constraint, rank and order
 	heads      tree[*Job]    // the first of each lane, by model, rank and order
 	timers     tree[Timer]   // what is due for jobs not ended
@@ -127,6 +128,7 @@ func newTables() tables {
 		jobStates:    newTree(lessState),
 		jobTenants:   newTree(lessLink),
 		queue:        newTree(lessQueue),
+		waiting:      newTree(cmp.Less[string]),
 		lanes:        laneTree{newTree(lessLane)},
 		heads:        newTree(lessQueue),
 		timers:       newTree(lessTimer),
@@ -152,7 +154,7 @@ func (t *tables) copy() tables {
 	c.blocks, c.idempotency = t.blocks.copy(), t.idempotency.copy()
 	c.jobStates, c.jobTenants = t.jobStates.copy(), t.jobTenants.copy()
 	c.queue, c.timers = t.queue.copy(), t.timers.copy()
-	c.lanes, c.heads = t.lanes.copy(), t.heads.copy()
+	c.waiting, c.lanes, c.heads = t.waiting.copy(), t.lanes.copy(), t.heads.copy()
 	c.workerRuns, c.hiveRuns, c.running = t.workerRuns.copy(), t.hiveRuns.copy(), t.running.copy()
 	c.holdings, c.ended = t.holdings.copy(), t.ended.copy()
 	c.hiveWorkers, c.modelWorkers, c.gone = t.hiveWorkers.copy(), t.modelWorkers.copy(), t.gone.copy()

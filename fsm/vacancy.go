@@ -55,12 +55,15 @@ func (s *State) countRun(worker string, by int) {
 	}
 }
 
+// leastLoaded is at or below every vacancy of a model.
+func leastLoaded(model string) vacancy { return vacancy{model: model, slots: 1, lastUsed: -1} }
+
 // Vacant yields the ready workers of a model with a free slot, the least loaded first: by
 // share of slots in use, number of runs, LastUsed, id. What is known of their hives is not
 // looked at.
 func (v *View) Vacant(model string) iter.Seq[*Worker] {
 	return func(yield func(*Worker) bool) {
-		for k := range v.vacancies.from(vacancy{model: model, slots: 1, lastUsed: -1}) {
+		for k := range v.vacancies.from(leastLoaded(model)) {
 			if k.model != model {
 				return
 			}

@@ -8,16 +8,6 @@ import (
 // Job finds a job by id.
 func (v *View) Job(id string) (*Job, bool) { return v.jobs.get(id) }
 
-// QueuedModels yields the models that have ready queued jobs, in order of name.
-func (v *View) QueuedModels() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		j, ok := v.queue.next(headOf(""))
-		for ok && yield(j.Model) {
-			j, ok = v.queue.next(headOf(after(j.Model)))
-		}
-	}
-}
-
 // Queue yields the ready queued jobs of a model in the order they should be assigned:
 // by (Rank, Order).
 func (v *View) Queue(model string) iter.Seq[*Job] {

@@ -34,15 +34,24 @@ func (d *draft) freshen(j *fsm.Job) {
 	d.fresh[j.Model] = append(d.fresh[j.Model], j)
 }
 
-// waitingModels are the models that have or had ready jobs, in order of name.
-func (d *draft) waitingModels() []string {
-	models := slices.Collect(d.view.QueuedModels())
-	if len(d.freshOf) > 0 {
-		models = append(models, d.freshOf...)
-		slices.Sort(models)
-		models = slices.Compact(models)
+// waitingModels are the models that have or had ready jobs, in order of name: all of them, or
+// only those for which this plan may find a slot or brought the first jobs.
+func (d *draft) waitingModels(all bool) []string {
+	if all {
+		return sorted(slices.AppendSeq(slices.Clone(d.freshOf), d.view.QueuedModels()))
 	}
-	return models
+	models := slices.AppendSeq(slices.Clone(d.freshOf), d.view.VacantModels())
+	for model := range d.touched {
+		if d.view.Waits(model) {
+			models = append(models, model)
+		}
+	}
+	return sorted(models)
+}
+
+func sorted(words []string) []string {
+	slices.Sort(words)
+	return slices.Compact(words)
 }
 
 func byRank(a, b *fsm.Job) int {

@@ -8,24 +8,17 @@ const lookahead = 128
 
 // serveQueues gives free slots to waiting jobs, and sees to those that find none: to the
 // first that waits for a model at once, to the others when the plan is thorough. Models
-// without waiting jobs are not even looked at.
+// without waiting jobs are not even looked at, nor, if the plan is not thorough, those
+// without a vacant worker.
 func (p *planner) serveQueues() {
-	for _, model := range p.waitingModels() {
-		p.serveQueue(p.pool(model), p.thorough || !p.waited(model))
+	for _, model := range p.waitingModels(p.thorough) {
+		p.serveQueue(p.pool(model), p.thorough || !p.view.Waits(model))
 	}
-}
-
-// waited tells whether jobs waited for a model before this plan.
-func (p *planner) waited(model string) bool {
-	for range p.view.Queue(model) {
-		return true
-	}
-	return false
 }
 
 // assignAll only gives free slots away: it makes place in a full queue.
 func (p *planner) assignAll() {
-	for _, model := range p.waitingModels() {
+	for _, model := range p.waitingModels(false) {
 		p.serveQueue(p.pool(model), false)
 	}
 }
