@@ -248,6 +248,7 @@ func checkWorkers(v *View) error {
 	if v.vacancies.len() != vacant {
 		errs = append(errs, fmt.Errorf("%d vacancies in the index, %d vacant workers", v.vacancies.len(), vacant))
 	}
+	errs = append(errs, checkRooms(v))
 	if v.hiveWorkers.len() != total || v.modelWorkers.len() != total {
 		errs = append(errs, fmt.Errorf("%d and %d workers in indexes, %d live ones",
 			v.hiveWorkers.len(), v.modelWorkers.len(), total))

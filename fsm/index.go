@@ -1,6 +1,9 @@
 package fsm
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // This file alone writes tables and indexes: a put takes the row as it was (nil when new)
 // and as it shall be (nil when dropped), keeps the hash, and moves the row's index keys.
@@ -47,6 +50,8 @@ func (s *State) putWorker(was, is *Worker) {
 	move(s.hiveWorkers, was, is, func(w *Worker) (link, bool) { return link{w.Hive, w.ID}, !w.State.Gone() })
 	move(s.modelWorkers, was, is, func(w *Worker) (link, bool) { return link{w.Model, w.ID}, !w.State.Gone() })
 	move(s.vacancies, was, is, s.vacancyKey)
+	move(s.coming, was, is, func(w *Worker) (link, bool) { return link{w.Model, w.ID}, w.State.coming() })
+	s.crowdedBy(was, is)
 	move(s.gone, was, is, func(w *Worker) (moment, bool) { return moment{w.GoneAt, w.ID}, w.State.Gone() })
 }
 
@@ -67,6 +72,7 @@ func (s *State) putHive(was, is *Hive) {
 	}
 	if was == nil || is == nil || was.factsSum != is.factsSum {
 		moveAll(s.offers, offerKeys(was), offerKeys(is))
+		s.crowded(cmp.Or(was, is).ID)
 	}
 }
 

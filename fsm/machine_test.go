@@ -47,9 +47,10 @@ func (m *machine) genesis(t *rapid.T) {
 	m.state.Apply(birth)
 	b := m.header()
 	b.Commands = []Command{
-		&RegisterHive{ID: "h1", Boot: "boot1", Incarnation: 1, Facts: HiveFacts{Models: []EngineModel{{Engine: "e", Ref: "m1"}}}},
-		&Spawn{ID: "w1", Hive: "h1", Model: "m1", Slots: 1}, &SetWorkerState{ID: "w1", State: WorkerReady},
-		&Spawn{ID: "w2", Hive: "h1", Model: "m2", Slots: 2}, &SetWorkerState{ID: "w2", State: WorkerReady},
+		&RegisterHive{ID: "h1", Boot: "boot1", Incarnation: 1, Facts: HiveFacts{
+			Models: []EngineModel{{Engine: "e", Ref: "m1", VRAM: 3}}, Devices: []Device{{ID: "d1", Total: 10}}}},
+		&Spawn{ID: "w1", Hive: "h1", Device: deviceOf("w1"), Model: "m1", Slots: 1}, &SetWorkerState{ID: "w1", State: WorkerReady},
+		&Spawn{ID: "w2", Hive: "h1", Device: deviceOf("w2"), Model: "m2", Slots: 2}, &SetWorkerState{ID: "w2", State: WorkerReady},
 	}
 	for i := byte(1); i <= 4; i++ {
 		id := fmt.Sprint("j", i)
@@ -65,6 +66,14 @@ func (m *machine) genesis(t *rapid.T) {
 			t.Fatalf("the model refuses %s", readable(cmd))
 		}
 	}
+}
+
+// deviceOf is fixed for a worker's id, too.
+func deviceOf(worker string) string {
+	if worker == "w2" {
+		return "d2"
+	}
+	return "d1"
 }
 
 // tenantOf is fixed for an id: a repeat is the same request.
@@ -272,7 +281,8 @@ func (m *machine) command(t *rapid.T) Command {
 	case 15:
 		return &Release{Job: job, Holder: holder, AbandonAt: at}
 	case 16:
-		return &Spawn{ID: worker, Hive: hive, Model: pick("m1", "m2"), Slots: rapid.IntRange(0, 2).Draw(t, "slots")}
+		return &Spawn{ID: worker, Hive: hive, Model: pick("m1", "m2"), Device: deviceOf(worker),
+			Slots: rapid.IntRange(0, 2).Draw(t, "slots"), VRAM: rapid.Int64Range(1, 8).Draw(t, "vram")}
 	case 17, 18:
 		return &SetWorkerState{ID: worker, State: rapid.SampledFrom([]WorkerState{WorkerReady, WorkerReady, WorkerReady,
 			WorkerSpawning, WorkerLoading, WorkerDraining, WorkerStopped, WorkerFailed}).Draw(t, "state"),
@@ -321,7 +331,8 @@ func (m *machine) register(t *rapid.T, id string) Command {
 		incarnation = h.Incarnation
 	}
 	incarnation += rapid.SampledFrom([]uint64{1, 1, 1, 0, 2}).Draw(t, "by")
-	models := []EngineModel{{Engine: "e", Ref: "m1"}, {Engine: "f", Ref: "m1"}, {Engine: "e", Ref: "m2"}}
+	models := []EngineModel{{Engine: "e", Ref: "m1", VRAM: 5}, {Engine: "f", Ref: "m1", VRAM: 3}, {Engine: "e", Ref: "m2", VRAM: 7}}
+	devices := []Device{{ID: "d1", Total: 10}, {ID: "d2", Total: 6}}
 	return &RegisterHive{ID: id, Boot: fmt.Sprint("boot", incarnation), Incarnation: incarnation,
-		Facts: HiveFacts{Models: models[:rapid.IntRange(0, 3).Draw(t, "models")]}}
+		Facts: HiveFacts{Models: models[:rapid.IntRange(0, 3).Draw(t, "models")], Devices: devices[:rapid.IntRange(1, 2).Draw(t, "devices")]}}
 }

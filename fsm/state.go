@@ -5,6 +5,9 @@ type State struct {
 	tables
 	words  words // shares the memory of strings that recur; no part of the state
 	hasher coder // of rows, for their sums
+
+	unroomed map[string]bool   // hives whose rooms are to be made anew
+	roomsOn  map[string][]room // by hive: what the index of rooms has of it
 }
 
 // Outcome is what Apply did with a batch.
@@ -23,7 +26,10 @@ func New() *State {
 }
 
 // View makes the picture of now. O(1). Only the owner of the state may call it.
-func (s *State) View() *View { return &View{s.copy()} }
+func (s *State) View() *View {
+	s.settleRooms()
+	return &View{s.copy()}
+}
 
 // words makes equal strings share memory: a million queued jobs name the same few models,
 // tenants and queens, and each decoded batch brings its own copies of them.

@@ -34,6 +34,8 @@ type tables struct {
 	hiveWorkers  tree[link]    // workers not gone, by hive
 	modelWorkers tree[link]    // workers not gone, by model
 	vacancies    tree[vacancy] // ready workers with a free slot, by load
+	coming       tree[link]    // workers spawning or loading, by model
+	rooms        tree[room]    // hives on which one more worker fits, by model
 	gone         tree[moment]  // workers that are gone, by when
 	offers       tree[link]    // hives by the models they offer
 	expiry       tree[expiring]
@@ -140,6 +142,8 @@ func newTables() tables {
 		hiveWorkers:  newTree(lessLink),
 		modelWorkers: newTree(lessLink),
 		vacancies:    newTree(lessVacancy),
+		coming:       newTree(lessLink),
+		rooms:        newTree(lessRoom),
 		gone:         newTree(lessMoment),
 		offers:       newTree(lessLink),
 		expiry:       newTree(lessExpiring),
@@ -158,7 +162,7 @@ func (t *tables) copy() tables {
 	c.workerRuns, c.hiveRuns, c.running = t.workerRuns.copy(), t.hiveRuns.copy(), t.running.copy()
 	c.holdings, c.ended = t.holdings.copy(), t.ended.copy()
 	c.hiveWorkers, c.modelWorkers, c.gone = t.hiveWorkers.copy(), t.modelWorkers.copy(), t.gone.copy()
-	c.vacancies = t.vacancies.copy()
+	c.vacancies, c.coming, c.rooms = t.vacancies.copy(), t.coming.copy(), t.rooms.copy()
 	c.offers, c.expiry = t.offers.copy(), t.expiry.copy()
 	return c
 }

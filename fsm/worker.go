@@ -36,6 +36,8 @@ func (s WorkerState) String() string {
 // Gone tells a state no worker comes back from. Such a worker is not in its hive's desired set.
 func (s WorkerState) Gone() bool { return s == WorkerStopped || s == WorkerFailed }
 
+func (s WorkerState) coming() bool { return s == WorkerSpawning || s == WorkerLoading }
+
 // Worker is a process that holds one model on one device. A published Worker is immutable.
 type Worker struct {
 	ID       string

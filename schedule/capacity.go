@@ -13,11 +13,10 @@ import (
 // busy or out of free memory can serve later; one that is offline, leaving, drained, too
 // small, unfit by label or pin, or has failed the model again and again cannot.
 func (p *planner) servable(j *fsm.Job) *fsm.Error {
-	known, fails := false, 0
+	fails := 0
 	var failure fsm.Failure
 	until := fsm.Time(0)
-	for h := range p.hivesWith(j.Model) {
-		known = true
+	for h := range p.hivesFor(j) {
 		if !usable(h) || !suits(h, j) || !largeEnough(h, j.Model) {
 			continue
 		}
@@ -31,7 +30,7 @@ func (p *planner) servable(j *fsm.Job) *fsm.Error {
 			until = b.Until
 		}
 	}
-	if !known {
+	if !p.offered(j.Model) {
 		return p.unknownModel(j.Model)
 	}
 	if fails > 0 {
@@ -47,10 +46,22 @@ func (p *planner) servable(j *fsm.Job) *fsm.Error {
 	return err
 }
 
+// offered tells whether any hive offers a model.
+func (p *planner) offered(model string) bool {
+	for range p.hivesWith(model) {
+		return true
+	}
+	return false
+}
+
 // served tells whether some worker of the model is there for the job, ready or on its way.
 func (p *planner) served(j *fsm.Job) bool {
-	for w := range p.workersOf(j.Model) {
-		if h, ok := p.hive(w.Hive); ok && w.State != fsm.WorkerDraining && usable(h) && suits(h, j) {
+	workers := p.workersOf(j.Model)
+	if j.Pin != "" {
+		workers = p.workersOn(j.Pin)
+	}
+	for w := range workers {
+		if h, ok := p.hive(w.Hive); ok && w.Model == j.Model && w.State != fsm.WorkerDraining && usable(h) && suits(h, j) {
 			return true
 		}
 	}

@@ -60,7 +60,7 @@ type pool struct {
 	unread bool    // the View may have more
 	read   int     // how many of the View's were read
 
-	fleet *fleet // nil until somebody asks
+	fleet fleet
 }
 
 // pool begins to read a model's workers.
@@ -214,7 +214,7 @@ func free(j *fsm.Job) bool { return j.Pin == "" && len(j.Labels) == 0 }
 // elsewhere tells whether another hive than the avoided one could serve a job: a worker is
 // there or on its way, or one could be spawned now.
 func (p *planner) elsewhere(pl *pool, j *fsm.Job) bool {
-	for _, s := range p.fleetOf(pl).there {
+	for _, s := range p.there(pl) {
 		if s.hive.ID != j.Avoid && suits(s.hive, j) {
 			return true
 		}
@@ -222,7 +222,7 @@ func (p *planner) elsewhere(pl *pool, j *fsm.Job) bool {
 	if !p.mayGrow(pl) {
 		return false
 	}
-	_, ok := p.place(pl.model, "", func(h *fsm.Hive) bool { return h.ID != j.Avoid && p.mayHost(pl, h, j) })
+	_, ok := p.placeFor(pl, j, j.Avoid)
 	return ok
 }
 

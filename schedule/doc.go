@@ -25,9 +25,11 @@
 //
 // A plan costs what its requests and the slots it fills cost, whatever the length of the
 // queues and the size of the fleet: least-loaded workers come from an index of the View. Only
-// a thorough plan looks at every hive (pass 2) and at all workers of the models that wait
-// (where to spawn): one in each `period`, and those that nobody or more than clients and
-// runs asked for. The others wake at the end of the period, so nothing is left undone.
+// a thorough plan looks at every hive (pass 2) and at every model that waits (where to spawn):
+// one in each `period`, and those that nobody or more than clients and runs asked for. The
+// others wake at the end of the period, so nothing is left undone. Workers on their way and
+// hives with room for one more come from indexes of the View too, so a model that can have no
+// other worker costs a thorough plan a few look-ups, whatever runs.
 //
 // # What is fair, what starves
 //

@@ -46,7 +46,8 @@ type draft struct {
 	busy     map[string]int         // worker -> change of its number of runs
 	emptying []string               // draining workers that may have become empty
 	hives    map[string]*fsm.Hive
-	facts    []string // hives whose facts this plan changes or brings
+	facts    []string // hives whose facts this plan changes or brings, in order
+	shifted  []string // these and the hives to or from which it moves workers, in order
 	blocks   map[blockKey]*fsm.Block
 	spawns   int // number of worker ids made
 

@@ -35,6 +35,28 @@ func (d *draft) workersOf(model string) iter.Seq[*fsm.Worker] {
 	return d.alive(d.view.WorkersOf(model), func(w *fsm.Worker) bool { return w.Model == model })
 }
 
+// comingOf yields the workers of a model that are spawning or loading.
+func (d *draft) comingOf(model string) iter.Seq[*fsm.Worker] {
+	coming := func(w *fsm.Worker) bool { return w.State == fsm.WorkerSpawning || w.State == fsm.WorkerLoading }
+	return func(yield func(*fsm.Worker) bool) {
+		for w := range d.view.Coming(model) {
+			if _, touched := d.workers[w.ID]; !touched && !yield(w) {
+				return
+			}
+		}
+		for _, id := range d.touched[model] {
+			if w := d.workers[id]; w != nil && coming(w) && !yield(w) {
+				return
+			}
+		}
+		for _, w := range d.spawned {
+			if w.Model == model && coming(w) && !yield(w) {
+				return
+			}
+		}
+	}
+}
+
 // workersOn yields the workers on a hive that are not gone.
 func (d *draft) workersOn(hive string) iter.Seq[*fsm.Worker] {
 	return d.alive(d.view.WorkersOn(hive), func(w *fsm.Worker) bool { return w.Hive == hive })
@@ -61,6 +83,16 @@ func (d *draft) alive(known iter.Seq[*fsm.Worker], mine func(*fsm.Worker) bool) 
 	}
 }
 
+// holds tells whether a hive has a worker of a model that neither is gone nor drains.
+func (d *draft) holds(hive, model string) bool {
+	for w := range d.workersOn(hive) {
+		if w.Model == model && w.State != fsm.WorkerDraining {
+			return true
+		}
+	}
+	return false
+}
+
 // spawn desires a worker.
 func (d *draft) spawn(id string, at spot, slots int) *fsm.Worker {
 	slots = max(slots, 1)
@@ -69,6 +101,7 @@ func (d *draft) spawn(id string, at spot, slots int) *fsm.Worker {
 	d.emit(&fsm.Spawn{ID: w.ID, Hive: w.Hive, Device: w.Device, Model: w.Model, Engine: w.Engine, Slots: w.Slots, VRAM: w.VRAM})
 	d.workers[w.ID] = w
 	d.spawned = append(d.spawned, w)
+	d.shifted = with(d.shifted, w.Hive)
 	return w
 }
 
@@ -83,6 +116,7 @@ func (d *draft) setWorker(w *fsm.Worker, cmd fsm.SetWorkerState) {
 	}
 	if cmd.State >= fsm.WorkerDraining {
 		own.Index = d.index
+		d.shifted = with(d.shifted, w.Hive)
 	}
 	if cmd.State == fsm.WorkerDraining {
 		d.emptying = append(d.emptying, w.ID)
@@ -142,19 +176,37 @@ func (d *draft) hivesWith(model string) iter.Seq[*fsm.Hive] {
 		return d.current(d.view.HivesWith(model))
 	}
 	return func(yield func(*fsm.Hive) bool) {
-		var list []*fsm.Hive
-		for was := range d.view.HivesWith(model) {
-			if !slices.Contains(d.facts, was.ID) {
-				list = append(list, was)
+		told := d.facts
+		// tell yields those in front of a hive of which this plan has the facts.
+		tell := func(before string) bool {
+			for ; len(told) > 0 && (before == "" || told[0] < before); told = told[1:] {
+				if h := d.hives[told[0]]; h != nil && offers(h, model) && !yield(h) {
+					return false
+				}
+			}
+			return true
+		}
+		for h := range d.current(d.view.HivesWith(model)) {
+			if !tell(h.ID) {
+				return
+			}
+			if (len(told) == 0 || told[0] != h.ID) && !yield(h) {
+				return
 			}
 		}
-		for _, id := range d.facts {
-			if h := d.hives[id]; h != nil && offers(h, model) {
-				list = append(list, h)
-			}
+		tell("")
+	}
+}
+
+// hivesFor yields the hives that offer a job's model and are not another than its pin.
+func (d *draft) hivesFor(j *fsm.Job) iter.Seq[*fsm.Hive] {
+	if j.Pin == "" {
+		return d.hivesWith(j.Model)
+	}
+	return func(yield func(*fsm.Hive) bool) {
+		if h, ok := d.hive(j.Pin); ok && offers(h, j.Model) {
+			yield(h)
 		}
-		slices.SortFunc(list, func(a, b *fsm.Hive) int { return strings.Compare(a.ID, b.ID) })
-		d.current(slices.Values(list))(yield)
 	}
 }
 
@@ -203,10 +255,19 @@ func (d *draft) registerHive(cmd *fsm.RegisterHive) {
 	d.noteFacts(cmd.ID)
 }
 
+// noteFacts notes that the View's indexes of what a hive offers do not hold any more.
 func (d *draft) noteFacts(hive string) {
-	if !slices.Contains(d.facts, hive) {
-		d.facts = append(d.facts, hive)
+	d.facts = with(d.facts, hive)
+	d.shifted = with(d.shifted, hive)
+}
+
+// with adds a word to those in order.
+func with(words []string, word string) []string {
+	at, known := slices.BinarySearch(words, word)
+	if known {
+		return words
 	}
+	return slices.Insert(words, at, word)
 }
 
 // setFacts replaces what a hive tells of itself.

@@ -1,6 +1,10 @@
 package schedule
 
-import "queen-rbee/fsm"
+import (
+	"slices"
+
+	"queen-rbee/fsm"
+)
 
 // spot is a place for a worker.
 type spot struct {
@@ -10,44 +14,55 @@ type spot struct {
 	free   int64 // bytes free on the device before it
 }
 
-// fleet is all that a model has, on its way too. Reading it costs time in the number of the
-// model's workers, so only those ask who must.
+// fleet is what a plan has asked of a model's workers, those on their way among them. Reading
+// all of them costs time in their number, so only those ask who must.
 type fleet struct {
-	there  []*slot        // workers ready or on their way, on hives that may be given work
-	coming []*slot        // those of them on their way
-	live   int            // workers not gone nor draining, anywhere
-	on     map[string]int // the same by hive
+	there  []*slot // workers ready or on their way, on hives that may be given work
+	coming []*slot // those of them on their way
+	live   int     // workers not gone nor draining, anywhere; no more are counted than may be
+	read   struct{ there, coming, live bool }
 }
 
-func (p *planner) fleetOf(pl *pool) *fleet {
-	if pl.fleet != nil {
-		return pl.fleet
+// reach is a worker on a hive that may be given work.
+func (p *planner) reach(w *fsm.Worker) (*slot, bool) {
+	h, ok := p.hive(w.Hive)
+	return &slot{worker: w, hive: h}, ok && usable(h)
+}
+
+// there are the workers of a model that are ready or on their way.
+func (p *planner) there(pl *pool) []*slot {
+	f := &pl.fleet
+	if f.read.there {
+		return f.there
 	}
-	f := &fleet{on: map[string]int{}}
-	pl.fleet = f
+	f.read.there = true
 	for w := range p.workersOf(pl.model) {
-		if w.State == fsm.WorkerDraining {
-			continue
+		if s, ok := p.reach(w); ok && w.State != fsm.WorkerDraining {
+			f.there = append(f.there, s)
 		}
-		f.live++
-		f.on[w.Hive]++
-		h, ok := p.hive(w.Hive)
-		if !ok || !usable(h) {
-			continue
-		}
-		s := &slot{worker: w, hive: h}
-		f.there = append(f.there, s)
-		if w.State != fsm.WorkerReady {
+	}
+	return f.there
+}
+
+// coming are the workers of a model that are on their way.
+func (p *planner) coming(pl *pool) []*slot {
+	f := &pl.fleet
+	if f.read.coming {
+		return f.coming
+	}
+	f.read.coming = true
+	for w := range p.comingOf(pl.model) {
+		if s, ok := p.reach(w); ok {
 			f.coming = append(f.coming, s)
 		}
 	}
-	return f
+	return f.coming
 }
 
 // grow spawns a worker for a waiting job that found no slot: when none that it could use
 // is on its way, the model has fewer than its maximum, and a hive fits.
 func (p *planner) grow(pl *pool, j *fsm.Job) {
-	for _, s := range p.fleetOf(pl).coming {
+	for _, s := range p.coming(pl) {
 		if suits(s.hive, j) && (s.hive.ID != j.Avoid || !p.elsewhere(pl, j)) {
 			return
 		}
@@ -55,27 +70,35 @@ func (p *planner) grow(pl *pool, j *fsm.Job) {
 	if !p.mayGrow(pl) {
 		return
 	}
-	at, ok := p.place(pl.model, "", func(h *fsm.Hive) bool { return h.ID != j.Avoid && p.mayHost(pl, h, j) })
+	at, ok := p.placeFor(pl, j, j.Avoid)
 	if !ok && j.Avoid != "" {
-		at, ok = p.place(pl.model, "", func(h *fsm.Hive) bool { return p.mayHost(pl, h, j) })
+		at, ok = p.placeFor(pl, j, "")
 	}
 	if !ok {
 		return
 	}
 	s := &slot{worker: p.spawn(p.workerID(), at, at.model.Slots), hive: at.hive}
-	f := p.fleetOf(pl)
+	f := &pl.fleet
 	f.live++
-	f.on[at.hive.ID]++
-	f.there, f.coming = append(f.there, s), append(f.coming, s)
+	f.coming = append(f.coming, s)
+	if f.read.there {
+		f.there = append(f.there, s)
+	}
 	delete(p.memory, at.hive.ID)
 }
 
+// placeFor finds where a worker for a job may be spawned now, not on the hive to avoid. By
+// default a model has one worker on a hive.
+func (p *planner) placeFor(pl *pool, j *fsm.Job, avoid string) (spot, bool) {
+	want := wish{model: pl.model, hive: j.Pin, again: p.lim.WorkersPerModel > 0}
+	return p.place(want, func(h *fsm.Hive) bool { return h.ID != avoid && p.mayHost(pl, h, j) })
+}
+
 // mayHost tells whether a worker for a job may be spawned on a hive now, if it has room: it
-// is not blocked for the model, and by default the model has none there yet. The plan looks
-// again when the block ends, and soon where only room may be short: nothing else may tell
-// the leader that some has come free.
+// is not blocked for the model. The plan looks again when the block ends, and soon where what
+// was measured may leave no room: nothing else may tell the leader that some has come free.
 func (p *planner) mayHost(pl *pool, h *fsm.Hive, j *fsm.Job) bool {
-	if p.lim.WorkersPerModel == 0 && p.fleetOf(pl).on[h.ID] > 0 || !suits(h, j) || !largeEnough(h, pl.model) {
+	if !suits(h, j) {
 		return false
 	}
 	if b, ok := p.block(pl.model, h.ID); ok && b.Until > p.now {
@@ -87,27 +110,82 @@ func (p *planner) mayHost(pl *pool, h *fsm.Hive, j *fsm.Job) bool {
 }
 
 // mayGrow tells whether the model has fewer workers than its limit. Without a limit it may
-// have one on each hive, which mayHost sees to.
+// have one on each hive, which place sees to.
 func (p *planner) mayGrow(pl *pool) bool {
-	return p.lim.WorkersPerModel == 0 || p.fleetOf(pl).live < p.lim.WorkersPerModel
+	most, f := p.lim.WorkersPerModel, &pl.fleet
+	if most == 0 {
+		return true
+	}
+	if !f.read.live {
+		f.read.live = true
+		for w := range p.workersOf(pl.model) {
+			if w.State == fsm.WorkerDraining {
+				continue
+			}
+			if f.live++; f.live == most {
+				break
+			}
+		}
+	}
+	return f.live < most
+}
+
+// wish is what a place is sought for.
+type wish struct {
+	model, hive, device string // the last two may be empty
+	again               bool   // a hive may do that has a worker of the model already
 }
 
 // place finds the device with most free memory that holds a model, among the usable hives
-// that may. A device may be named.
-func (p *planner) place(model, device string, may func(*fsm.Hive) bool) (best spot, ok bool) {
-	for h := range p.hivesWith(model) {
-		if !usable(h) || !may(h) {
-			continue
+// that may; the first of them by id. It costs time in the hives that have room by the state's
+// account, and mostly looks at the one of them with most.
+func (p *planner) place(want wish, may func(*fsm.Hive) bool) (best spot, ok bool) {
+	look := func(id string) {
+		h, known := p.hive(id)
+		if !known || !usable(h) || !largeEnough(h, want.model) || !may(h) {
+			return
 		}
-		memory := p.freeMemory(h)
-		for _, m := range offered(h, model) {
-			for i, d := range h.Facts.Devices {
-				if (device != "" && device != d.ID) || m.VRAM > d.Total || m.VRAM > memory[i] {
-					continue
-				}
-				if !ok || memory[i] > best.free {
-					best, ok = spot{hive: h, device: d.ID, model: m, free: memory[i]}, true
-				}
+		if at, fits := p.fit(want, h); fits && (!ok || at.free > best.free || at.free == best.free && id < best.hive.ID) {
+			best, ok = at, true
+		}
+	}
+	if want.hive != "" {
+		if want.again || !p.holds(want.hive, want.model) {
+			look(want.hive)
+		}
+		return best, ok
+	}
+	for _, id := range p.shifted {
+		if want.again || !p.holds(id, want.model) {
+			look(id)
+		}
+	}
+	for _, held := range []bool{false, true} {
+		if held && !want.again {
+			break
+		}
+		for id, free := range p.view.Rooms(want.model, held) {
+			if ok && (free < best.free || free == best.free && id > best.hive.ID) {
+				break // those behind have no more
+			}
+			if _, shifted := slices.BinarySearch(p.shifted, id); !shifted {
+				look(id)
+			}
+		}
+	}
+	return best, ok
+}
+
+// fit finds the device of a hive with most free memory that holds a model.
+func (p *planner) fit(want wish, h *fsm.Hive) (best spot, ok bool) {
+	memory := p.freeMemory(h)
+	for _, m := range offered(h, want.model) {
+		for i, d := range h.Facts.Devices {
+			if (want.device != "" && want.device != d.ID) || m.VRAM > d.Total || m.VRAM > memory[i] {
+				continue
+			}
+			if !ok || memory[i] > best.free {
+				best, ok = spot{hive: h, device: d.ID, model: m, free: memory[i]}, true
 			}
 		}
 	}

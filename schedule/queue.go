@@ -58,7 +58,7 @@ func (p *planner) serveQueue(pl *pool, grow bool) {
 func (p *planner) giveUp(j *fsm.Job) bool {
 	var last *fsm.Block
 	fits := false
-	for h := range p.hivesWith(j.Model) {
+	for h := range p.hivesFor(j) {
 		if !suits(h, j) || !largeEnough(h, j.Model) {
 			continue
 		}

@@ -32,8 +32,8 @@ func (p *planner) spawnWorker(a *Answer, s *SpawnWorker) {
 	at, ok := spot{}, false
 	if fits {
 		p.memory = nil // of an earlier request
-		at, ok = p.place(s.Model, s.Device, func(h *fsm.Hive) bool {
-			return s.Hive == h.ID || (s.Hive == "" && !p.blocked(s.Model, h.ID))
+		at, ok = p.place(wish{model: s.Model, hive: s.Hive, device: s.Device, again: true}, func(h *fsm.Hive) bool {
+			return s.Hive == h.ID || !p.blocked(s.Model, h.ID)
 		})
 	}
 	if !ok {
