@@ -110,13 +110,20 @@ func TestARefusalBeforeTheBodyIsHeard(t *testing.T) {
 			t.Error(err)
 			return
 		}
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 		_, _ = c.Read(make([]byte, 100))
 		_, _ = io.WriteString(c, "HTTP/1.1 409 Conflict\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"code\":\"stale\"}")
 		_ = c.Close() // unread bytes make it a reset
 	}()
-	c := NewClient(func() string { return "t" }, nil)
+	c := NewClient(func() string { return "t" }, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil { // or all of the body would find room on the way
+			_ = conn.(*net.TCPConn).SetWriteBuffer(4 << 10)
+		}
+		return conn, err
+	})
 	defer c.Close()
-	body := []byte(`"` + strings.Repeat("x", 32<<20) + `"`)
+	body := []byte(`"` + strings.Repeat("x", 4<<20) + `"`)
 	_, err = c.Execute(t.Context(), "http://"+l.Addr().String()+"/w/w", Execute{JobID: "j", Body: body})
 	if <-hungUp; CodeOf(err) != CodeStale {
 		t.Errorf("got %v", err)
