@@ -34,7 +34,7 @@ func run(args []string) error {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := set.String("run", "", "measure only families with a row that this regular `expression` matches")
 	rounds := set.Int("rounds", 0, "rounds that count (default 5; 3 with -quick)")
-	quick := set.Bool("quick", false, "take a fifth of the time: shorter spans, fewer trials")
+	quick := set.Bool("quick", false, "shorter spans, fewer trials, fewer jobs")
 	list := set.Bool("list", false, "list the rows and measure nothing")
 	out := set.String("json", "bench.json", "file to write")
 	docs := set.Bool("docs", false, "put the table into docs/performance.md too")
