@@ -44,7 +44,9 @@ type Device struct {
 // Engine is a way of running models that a hive offers, with the models it offers there.
 type Engine struct {
 	Name   string        `json:"name"`
-	Models []EngineModel `json:"models"`
+	Models []EngineModel `json:"models"` // beside those of the catalog
+	// TakesFiles: a model of the catalog can be served by it, from a file that the hive holds.
+	TakesFiles bool `json:"takes_files,omitempty"`
 }
 
 // EngineModel is one model an engine of this hive can serve, with what a worker of it takes.

@@ -122,8 +122,12 @@ func TestWantsUsage(t *testing.T) {
 }
 
 func TestOffers(t *testing.T) {
-	got := offers([]engine.Definition{{Name: "e", Models: []engine.Model{{Ref: "m", VRAMBytes: 5, Slots: 2, Context: 3}}}, {Name: "none"}})
-	if len(got) != 2 || got[0].Models[0] != (hives.EngineModel{Ref: "m", VRAMBytes: 5, Slots: 2, Context: 3}) || got[1].Models == nil {
+	got := offers([]engine.Definition{{Name: "e", Models: []engine.Model{{Ref: "m", VRAMBytes: 5, Slots: 2, Context: 3}}}, {Name: "none"},
+		{Name: "file", Command: []string{"x", "{{.ModelPath}}"}}, {Name: "env", Env: map[string]string{"M": "{{.ModelPath}}"}}})
+	if !got[2].TakesFiles || !got[3].TakesFiles || got[0].TakesFiles || got[1].TakesFiles {
+		t.Errorf("engines that are handed a file: %+v", got)
+	}
+	if len(got) != 4 || got[0].Models[0] != (hives.EngineModel{Ref: "m", VRAMBytes: 5, Slots: 2, Context: 3}) || got[1].Models == nil {
 		t.Fatalf("%+v", got)
 	}
 }

@@ -108,7 +108,7 @@ func (d *reads) status(w http.ResponseWriter, r *http.Request) error {
 func offers(engines []engine.Definition) []hives.Engine {
 	out := make([]hives.Engine, 0, len(engines))
 	for _, d := range engines {
-		e := hives.Engine{Name: d.Name, Models: []hives.EngineModel{}}
+		e := hives.Engine{Name: d.Name, Models: []hives.EngineModel{}, TakesFiles: d.TakesFiles()}
 		for _, m := range d.Models {
 			e.Models = append(e.Models, hives.EngineModel{Ref: m.Ref, VRAMBytes: m.VRAMBytes, Slots: m.Slots, Context: m.Context})
 		}

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"maps"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,6 +47,13 @@ type Definition struct {
 	StopGrace    time.Duration
 	// Models are what this engine serves on this hive, sorted by Ref.
 	Models []Model
+}
+
+// TakesFiles tells whether the engine is handed the file of its model, and so can serve any
+// model of the catalog that names it.
+func (d Definition) TakesFiles() bool {
+	uses := func(text string) bool { return strings.Contains(text, ".ModelPath") }
+	return slices.ContainsFunc(d.Command, uses) || slices.ContainsFunc(slices.Collect(maps.Values(d.Env)), uses)
 }
 
 // Model is one model as an engine on this hive serves it.
