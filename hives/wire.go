@@ -79,6 +79,7 @@ type WorkerReport struct {
 	Slots    int         `json:"slots,omitempty"` // as read from the engine at ready, 0 until then
 	Busy     int         `json:"busy"`
 	Error    string      `json:"error,omitempty"`
+	Code     string      `json:"code,omitempty"` // of Error, where a queen decides by it: CodeOutOfMemory, CodeCrashLoop
 }
 
 // RunReport is what a heartbeat says of one run that has not ended.
@@ -109,13 +110,49 @@ type Heartbeat struct {
 	Ended       []Terminal        `json:"ended"`
 }
 
+// Memory is what one worker of a model takes on one device, in bytes: for all its slots, each
+// with the whole context.
+type Memory struct {
+	Weights  int64 `json:"weights"`
+	KV       int64 `json:"kv"`
+	Overhead int64 `json:"overhead"`
+}
+
+// States of a model's file on a hive.
+const (
+	ModelDownloading = "downloading" // being fetched, or waiting to be
+	ModelPresent     = "present"     // whole and checked
+	ModelFailed      = "failed"      // given up until its record changes; Error says why
+)
+
 // ModelReport is what a heartbeat says of one model file on the hive.
 type ModelReport struct {
-	Ref      string  `json:"ref"`
-	Digest   string  `json:"digest"`
-	Bytes    int64   `json:"bytes"`
-	State    string  `json:"state"`
-	Progress float64 `json:"progress,omitempty"`
+	Ref        string  `json:"ref"`
+	Digest     string  `json:"digest"` // sha256:hex; empty until known
+	Bytes      int64   `json:"bytes"`  // what it takes on disk
+	State      string  `json:"state"`
+	Progress   float64 `json:"progress,omitempty"`
+	DoneBytes  int64   `json:"done_bytes,omitempty"`
+	TotalBytes int64   `json:"total_bytes,omitempty"` // 0 while unknown
+	Error      *Error  `json:"error,omitempty"`
+	Memory     *Memory `json:"memory,omitempty"` // as its header tells, once that is there
+}
+
+// Inspect is the body of POST {hive}/v1/models/inspect: what would this model take?
+type Inspect struct {
+	Source  string `json:"source"`
+	Context int    `json:"context"` // tokens a slot; 0: the hive's default
+	Slots   int    `json:"slots"`   // 0: 1
+}
+
+// Inspected answers an Inspect. What could not be found out is zero.
+type Inspected struct {
+	Bytes        int64    `json:"bytes"` // of all files
+	Digest       string   `json:"digest"`
+	Files        []string `json:"files"`
+	Architecture string   `json:"architecture,omitempty"`
+	ContextMax   int      `json:"context_max,omitempty"` // tokens the model was trained for
+	Memory       Memory   `json:"memory"`                // for the asked context and slots
 }
 
 // HeartbeatAnswer is sent only when the leader has the beat. Index is the hive's `changed`
@@ -172,13 +209,15 @@ type Desired struct {
 
 // DesiredWorker is one worker that should live. Index is the batch of its last change.
 type DesiredWorker struct {
-	ID     string            `json:"id"`
-	Index  uint64            `json:"index"`
-	Model  string            `json:"model"`
-	Engine string            `json:"engine"`
-	Device string            `json:"device"`
-	Slots  int               `json:"slots"`
-	Args   map[string]string `json:"args,omitempty"`
+	ID     string `json:"id"`
+	Index  uint64 `json:"index"`
+	Model  string `json:"model"`
+	Engine string `json:"engine"`
+	Device string `json:"device"`
+	Slots  int    `json:"slots"`
+	// Context is the tokens a slot is to hold; 0: as the engine's definition says.
+	Context int               `json:"context,omitempty"`
+	Args    map[string]string `json:"args,omitempty"`
 }
 
 // DesiredModel is one model that should be stored on the hive.
@@ -186,8 +225,10 @@ type DesiredModel struct {
 	Ref    string `json:"ref"`
 	Index  uint64 `json:"index"`
 	Source string `json:"source"`
-	Digest string `json:"digest"`
-	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"` // sha256:hex; empty while nobody knows it
+	Bytes  int64  `json:"bytes"`  // 0 while nobody knows it
+	// Peers are base URLs of other hives that hold this digest.
+	Peers []string `json:"peers,omitempty"`
 }
 
 // Begin is where an attempt begins: the number of the last record it continues from, and
