@@ -33,12 +33,15 @@ type Terminal struct {
 }
 
 // Device is one thing that holds models: a GPU, or the CPU with the system's memory.
-// FreeBytes is nil when nothing can measure it.
+// What is measured is nil when nothing can measure it.
 type Device struct {
-	ID         string `json:"id"`
-	Kind       string `json:"kind"` // cpu, cuda, rocm, metal
-	TotalBytes int64  `json:"total_bytes"`
-	FreeBytes  *int64 `json:"free_bytes"`
+	ID           string   `json:"id"`
+	Kind         string   `json:"kind"` // cpu, cuda, rocm, metal
+	TotalBytes   int64    `json:"total_bytes"`
+	FreeBytes    *int64   `json:"free_bytes"`
+	Utilisation  *float64 `json:"utilisation"`    // the busy share of its time, 0 to 1
+	TemperatureC *float64 `json:"temperature_c"`  // degrees Celsius
+	Note         string   `json:"note,omitempty"` // why the figures are not of now; empty when they are
 }
 
 // Engine is a way of running models that a hive offers, with the models it offers there.

@@ -186,19 +186,17 @@ func (s *Server) hiveOf(v *fsm.View, h *fsm.Hive) hiveJSON {
 	case h.Leaving:
 		out.Status = "leaving"
 	}
-	var free map[string]int64
+	var measured map[string]hives.Device
 	if s.queen.Status().IsLeader {
 		var heard time.Time
-		if heard, free = s.cfg.Fleet.Heard(h.ID); !heard.IsZero() {
+		if heard, measured = s.cfg.Fleet.Heard(h.ID); !heard.IsZero() {
 			utc := heard.UTC()
 			out.LastHeartbeatAt = &utc
 		}
 	}
 	for _, d := range h.Facts.Devices {
-		dev := hives.Device{ID: d.ID, Kind: d.Kind, TotalBytes: d.Total}
-		if b, ok := free[d.ID]; ok {
-			dev.FreeBytes = &b
-		}
+		dev := measured[d.ID]
+		dev.ID, dev.Kind, dev.TotalBytes = d.ID, d.Kind, d.Total
 		out.Devices = append(out.Devices, dev)
 	}
 	for _, l := range h.Facts.Labels {

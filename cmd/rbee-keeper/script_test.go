@@ -104,7 +104,7 @@ func answers(f *clienttest.Fake) {
 	f.Answer["DELETE /v2/cluster/queens/queen-2"] = map[string]any{}
 	f.Answer["GET /v2/hives"] = list(map[string]any{
 		"id": "hive-1", "url": "http://h:7835", "status": "online", "desired": "running", "labels": map[string]string{"b": "2", "a": "1"},
-		"devices": []any{map[string]any{"id": "gpu0", "kind": "cuda", "total_bytes": 24 << 30, "free_bytes": 1 << 30}, map[string]any{"id": "cpu", "total_bytes": 512, "free_bytes": nil}},
+		"devices": []any{map[string]any{"id": "gpu0", "kind": "cuda", "total_bytes": 24 << 30, "free_bytes": 1 << 30, "utilisation": 0.83, "temperature_c": 61}, map[string]any{"id": "cpu", "total_bytes": 512, "free_bytes": nil}},
 	})
 	f.Answer["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "desired": "running", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536},
 		map[string]any{"id": "w0", "hive": "hive-1", "device": "cpu", "model": "m", "engine": "builtin", "desired": "stopped", "state": "stopped", "slots": 8})

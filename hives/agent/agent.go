@@ -37,7 +37,7 @@ type Agent struct {
 type seams struct {
 	supervise func(engine.Launch, engine.Options) (supervisor, error)
 	stream    streamFunc
-	detect    func(context.Context) ([]hives.Device, error)
+	devices   detector
 }
 
 // New checks the config and makes an agent. It starts nothing.
@@ -48,7 +48,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{cfg: cfg, boot: ulid.Make().String(), ready: make(chan struct{}), seams: seams{
 		supervise: func(l engine.Launch, o engine.Options) (supervisor, error) { return engine.NewWorker(l, o) },
 		stream:    engine.Stream,
-		detect:    device.Detect,
+		devices:   device.NewDetector(),
 	}}
 	a.stop, a.stopNow = context.WithCancel(context.Background())
 	return a, nil
@@ -123,7 +123,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	m := newMetrics()
 	h := &hive{cfg: a.cfg, store: store, metrics: m, letGo: make(chan struct{}), ended: make(chan struct{}, 1)}
 	h.keeper = newKeeper(a.cfg.DataDir, saved, log.Named("state"))
-	h.devices = newDevices(a.cfg.Devices, a.seams.detect, log)
+	h.devices = newDevices(a.cfg.Devices, a.seams.devices, log)
 	h.call = newCaller(a.cfg.ID, a.cfg.Token, a.cfg.OfflineAfter)
 	queens := newQueens(a.cfg.Queens, saved.Queens, h.keeper.learnt)
 	t := newTable(store, log.Named("table"))
@@ -152,7 +152,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 
 func (a *Agent) workshop(h *hive) *workshop {
 	return &workshop{
-		engines: a.cfg.Engines, devices: h.devices.has, supervise: a.seams.supervise,
+		engines: a.cfg.Engines, devices: h.devices.has, environ: h.devices.environ, free: h.devices.free, supervise: a.seams.supervise,
 		logDir: filepath.Join(a.cfg.DataDir, "workers"), mark: a.cfg.DataDir, group: &h.group,
 		logger: a.cfg.Logger.Named("worker"), on: workerEvents{moved: h.workerMoved, over: h.table.workerOver},
 	}

@@ -228,9 +228,7 @@ func (r *rig) launch() {
 		r.spawns++
 		return w, nil
 	}
-	a.seams.detect = func(context.Context) ([]hives.Device, error) {
-		return []hives.Device{{ID: "cpu", Kind: "cpu", TotalBytes: 1 << 30}}, nil
-	}
+	a.seams.devices = oneCPU{}
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.agent, r.done = a, make(chan error, 1)

@@ -62,6 +62,8 @@ type workerEvents struct {
 type workshop struct {
 	engines   []engine.Definition
 	devices   func(id string) bool
+	environ   func(device string) []string
+	free      func(ctx context.Context, device string) (bytes int64, ok bool)
 	supervise func(engine.Launch, engine.Options) (supervisor, error)
 	logDir    string
 	mark      string
@@ -121,6 +123,8 @@ func (s *workshop) equip(w *worker, l engine.Launch, o engine.Options) (err erro
 	if w.digest, err = l.Digest(); err != nil {
 		return err
 	}
+	o.Environ = func() []string { return s.environ(l.Device) }
+	o.Free = func(ctx context.Context) (int64, bool) { return s.free(ctx, l.Device) }
 	o.LogDir, o.Mark, o.Notify, o.Logger = s.logDir, s.mark, w.notify, s.logger
 	w.sup, err = s.supervise(l, o)
 	return err

@@ -2,13 +2,9 @@ package device
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"regexp"
-	"runtime"
 	"slices"
-
-	"queen-rbee/hives"
 )
 
 // Kinds of devices. A worker on the CPU uses the system's memory.
@@ -18,9 +14,6 @@ const (
 	KindROCm  = "rocm"
 	KindMetal = "metal"
 )
-
-// CPU is the id under which Detect reports the system's memory.
-const CPU = "cpu"
 
 // maxDeclared bounds the devices of one hive.
 const maxDeclared = 64
@@ -35,37 +28,30 @@ type Declared struct {
 // Bytes is a size. In YAML it is a number of bytes or a number with a unit: 512MiB, 24GiB, 80GB.
 type Bytes int64
 
-// Detect measures this machine's devices, sorted by id. FreeBytes is nil where nothing can
-// measure it. It fails only when not even the system's memory can be read.
-func Detect(ctx context.Context) ([]hives.Device, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	m, err := systemMemory()
-	if err != nil {
-		return nil, fmt.Errorf("device %s: reading the system's memory on %s: %w", CPU, runtime.GOOS, err)
-	}
-	return []hives.Device{{ID: CPU, Kind: KindCPU, TotalBytes: m.total, FreeBytes: m.free}}, nil
-}
-
 // Override returns detected with the declared devices laid over it, sorted by id. It changes
-// neither argument. What was measured as free stays, cut to the declared total; a device that
-// was not detected has no FreeBytes.
-func Override(detected []hives.Device, declared []Declared) []hives.Device {
+// neither argument. What was measured stays, free memory cut to the declared total; a device
+// that was not detected has no figures. The system's memory is left out where there is another
+// device, unless it is declared: whoever places models would take it for the largest.
+func Override(detected []Device, declared []Declared) []Device {
 	out := slices.Clone(detected)
 	for _, d := range declared {
-		dev := hives.Device{ID: d.ID, Kind: d.Kind, TotalBytes: int64(d.TotalBytes)}
-		i := slices.IndexFunc(out, func(o hives.Device) bool { return o.ID == d.ID })
+		i := slices.IndexFunc(out, func(o Device) bool { return o.ID == d.ID })
 		if i < 0 {
-			out = append(out, dev)
-			continue
+			i = len(out)
+			out = append(out, Device{})
 		}
-		if free := out[i].FreeBytes; free != nil {
-			dev.FreeBytes = ptr(min(*free, dev.TotalBytes))
+		dev := &out[i]
+		dev.ID, dev.Kind, dev.TotalBytes = d.ID, d.Kind, int64(d.TotalBytes)
+		if dev.FreeBytes != nil {
+			dev.FreeBytes = ptr(min(*dev.FreeBytes, dev.TotalBytes))
 		}
-		out[i] = dev
 	}
-	slices.SortFunc(out, func(a, b hives.Device) int { return cmp.Compare(a.ID, b.ID) })
+	if slices.ContainsFunc(out, func(o Device) bool { return o.Kind != KindCPU }) {
+		out = slices.DeleteFunc(out, func(o Device) bool {
+			return o.ID == CPU && !slices.ContainsFunc(declared, func(d Declared) bool { return d.ID == CPU })
+		})
+	}
+	slices.SortFunc(out, func(a, b Device) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 

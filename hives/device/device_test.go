@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,32 +11,35 @@ import (
 	"queen-rbee/hives"
 )
 
-func TestDetectMeasuresTheSystem(t *testing.T) {
-	got, err := Detect(context.Background())
-	if err != nil {
-		t.Fatal(err)
+func TestDetectMeasuresThisMachine(t *testing.T) {
+	got, err := NewDetector().Detect(t.Context())
+	i := slices.IndexFunc(got, func(d Device) bool { return d.ID == CPU || d.ID == Metal })
+	if i < 0 || got[i].TotalBytes < 1<<20 {
+		t.Fatalf("%v: got %+v", err, got)
 	}
-	if len(got) != 1 || got[0].ID != CPU || got[0].Kind != KindCPU || got[0].TotalBytes < 1<<20 {
-		t.Fatalf("got %+v", got)
-	}
-	if f := got[0].FreeBytes; f != nil && (*f < 0 || *f > got[0].TotalBytes) {
-		t.Fatalf("free %d of %d", *f, got[0].TotalBytes)
+	if f := got[i].FreeBytes; f != nil && (*f < 0 || *f > got[i].TotalBytes) {
+		t.Fatalf("free %d of %d", *f, got[i].TotalBytes)
 	}
 }
 
 func TestDetectHonoursItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Detect(ctx); err == nil {
+	if _, err := NewDetector().Detect(ctx); err == nil {
 		t.Fatal("detected under an ended context")
 	}
 }
 
 func TestOverride(t *testing.T) {
-	detected := []hives.Device{{ID: "cpu", Kind: "cpu", TotalBytes: 100, FreeBytes: ptr(60)}, {ID: "gpu1", Kind: "cuda", TotalBytes: 50}}
+	share := 0.5
+	detected := []Device{
+		{Device: hives.Device{ID: "cpu", Kind: "cpu", TotalBytes: 100, FreeBytes: ptr(60)}},
+		{Device: hives.Device{ID: "gpu1", Kind: "cuda", TotalBytes: 50, FreeBytes: ptr(50), Utilisation: &share}, Env: []string{"A=b"}},
+	}
 	got := Override(detected, []Declared{
 		{ID: "gpu0", Kind: "cuda", TotalBytes: 24 << 30},
 		{ID: "cpu", Kind: "cpu", TotalBytes: 40},
+		{ID: "gpu1", Kind: "cuda", TotalBytes: 20},
 	})
 	if len(got) != 3 || got[0].ID != "cpu" || got[1].ID != "gpu0" || got[2].ID != "gpu1" {
 		t.Fatalf("got %+v", got)
@@ -46,8 +50,30 @@ func TestOverride(t *testing.T) {
 	if got[1].FreeBytes != nil || got[1].TotalBytes != 24<<30 {
 		t.Fatalf("gpu0: %+v", got[1])
 	}
-	if *detected[0].FreeBytes != 60 || detected[0].TotalBytes != 100 {
+	if got[2].TotalBytes != 20 || *got[2].FreeBytes != 20 || *got[2].Utilisation != share || len(got[2].Env) != 1 {
+		t.Fatalf("what was measured of gpu1 is lost: %+v", got[2])
+	}
+	if *detected[0].FreeBytes != 60 || detected[0].TotalBytes != 100 || *detected[1].FreeBytes != 50 {
 		t.Fatal("the argument was changed")
+	}
+}
+
+// The system's memory is the largest device of most machines, and the slowest.
+func TestTheCPUCountsWhereNothingElseDoes(t *testing.T) {
+	cpu, gpu := Device{Device: hives.Device{ID: CPU, Kind: KindCPU}}, Device{Device: hives.Device{ID: "gpu0", Kind: KindCUDA}}
+	for _, c := range []struct {
+		detected []Device
+		declared []Declared
+		want     int
+	}{
+		{[]Device{cpu}, nil, 1},
+		{[]Device{cpu, gpu}, nil, 1},
+		{[]Device{cpu, gpu}, []Declared{{ID: CPU, Kind: KindCPU, TotalBytes: 1}}, 2},
+		{[]Device{cpu}, []Declared{{ID: "gpu0", Kind: KindCUDA, TotalBytes: 1}}, 1},
+	} {
+		if got := Override(c.detected, c.declared); len(got) != c.want || len(got) == 1 && len(c.detected)+len(c.declared) > 1 && got[0].ID != "gpu0" {
+			t.Errorf("%+v under %+v: %+v", c.detected, c.declared, got)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ func leave(t *testing.T, mark string, args ...string) Process {
 		t.Fatal(err)
 	}
 	defer ports.giveBack(port)
-	env, err := definition().environ(Vars{}, mark, "w1")
+	env, err := definition().environ(Vars{}, nil, mark, "w1")
 	if err != nil {
 		t.Fatal(err)
 	}

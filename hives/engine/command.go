@@ -87,9 +87,11 @@ func (d Definition) argv(v Vars) ([]string, error) {
 }
 
 // environ is the agent's environment without what is ours (its tokens are not the engine's
-// business), then the definition's, then the marks.
-func (d Definition) environ(v Vars, mark, worker string) ([]string, error) {
+// business), then what holds it to its device, then the definition's, then the marks: of one
+// name the last counts.
+func (d Definition) environ(v Vars, device []string, mark, worker string) ([]string, error) {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "RBEE_") })
+	env = append(env, device...)
 	for name, text := range d.Env {
 		s, err := render(text, v)
 		if err != nil {

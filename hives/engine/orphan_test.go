@@ -15,7 +15,7 @@ import (
 func startOrphan(t *testing.T, mark string, args ...string) (*process, Orphan) {
 	t.Helper()
 	d := definition()
-	env, err := d.environ(Vars{}, mark, "w7")
+	env, err := d.environ(Vars{}, nil, mark, "w7")
 	if err != nil {
 		t.Fatal(err)
 	}

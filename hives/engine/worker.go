@@ -55,6 +55,12 @@ type Options struct {
 	// 3 in 10 min; negative for none.
 	Restarts      int
 	RestartWindow time.Duration
+	// Environ gives the NAME=value pairs that hold a process to its device; the definition's own
+	// win over them. It is asked before each start and must not block. Nil for none.
+	Environ func() []string
+	// Free measures how many bytes are free on its device now; false when nothing can. It takes
+	// as long as the vendor's tool does. Nil: nothing can.
+	Free func(context.Context) (bytes int64, ok bool)
 	// Notify is called after each change of State, on the worker's own loop: it must not block
 	// and must not call Run. Ring a doorbell there.
 	Notify func()
@@ -123,6 +129,9 @@ func NewWorker(l Launch, o Options) (*Worker, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	if o.Environ == nil {
+		o.Environ = func() []string { return nil }
+	}
 	if o.Notify == nil {
 		o.Notify = func() {}
 	}
@@ -170,6 +179,6 @@ func (w *Worker) command(v Vars) (argv, env []string, err error) {
 	if argv, err = w.launch.Definition.argv(v); err != nil {
 		return nil, nil, err
 	}
-	env, err = w.launch.Definition.environ(v, w.options.Mark, w.launch.ID)
+	env, err = w.launch.Definition.environ(v, w.options.Environ(), w.options.Mark, w.launch.ID)
 	return argv, env, err
 }

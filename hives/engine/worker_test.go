@@ -363,7 +363,7 @@ func TestNewWorkerRefuses(t *testing.T) {
 
 func TestTheAgentsSecretsAreNotTheEngines(t *testing.T) {
 	t.Setenv("RBEE_TOKEN", "secret")
-	env, err := definition().environ(Vars{}, "mark", "w1")
+	env, err := definition().environ(Vars{}, nil, "mark", "w1")
 	text := lines(env...)
 	if err != nil || strings.Contains(text, "secret") || !strings.Contains(text, "RBEE_ENGINE_MARK=mark") || !strings.Contains(text, "PATH=") {
 		t.Fatal(err, text)

@@ -50,6 +50,8 @@ type heard struct {
 	at    fsm.Time
 	wall  time.Time
 	free  map[string]int64
+
+	devices map[string]hives.Device // as the last beat told them
 }
 
 // start names one start of an agent. The incarnation alone does not: a hive that was dropped
@@ -260,7 +262,10 @@ func (f *Fleet) hear(ctx context.Context, id, boot string, hb *hives.Heartbeat) 
 		return nil, fsm.Errorf(fsm.CodeStale, "beat %d of hive %s was overtaken by %d", hb.Seq, id, h.seq)
 	}
 	h.start, h.seq, h.at, h.wall, h.free = of, hb.Seq, now, time.Now(), map[string]int64{}
+	h.devices = make(map[string]hives.Device, len(hb.Devices))
 	for _, d := range hb.Devices {
+		d.Note = clip(d.Note, maxText)
+		h.devices[d.ID] = d
 		if d.FreeBytes != nil {
 			h.free[d.ID] = *d.FreeBytes
 		}
@@ -269,12 +274,12 @@ func (f *Fleet) hear(ctx context.Context, id, boot string, hb *hives.Heartbeat) 
 }
 
 // Heard is when this queen, while leading, last heard of a hive (zero: never), with its
-// devices' free bytes.
-func (f *Fleet) Heard(id string) (time.Time, map[string]int64) {
+// devices as they were measured then, by their ids. The map is never changed later.
+func (f *Fleet) Heard(id string) (time.Time, map[string]hives.Device) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if h := f.heard[id]; h != nil {
-		return h.wall, h.free
+		return h.wall, h.devices
 	}
 	return time.Time{}, nil
 }

@@ -119,9 +119,9 @@ func TestDrainRate(t *testing.T) {
 // TestStaleBeats drops what was overtaken or comes from an earlier incarnation's life.
 func TestOvertakenBeat(t *testing.T) {
 	f := &Fleet{queen: clockOnly{}, heard: map[string]*heard{}}
-	free := int64(5)
+	free, share, heat := int64(5), 0.5, 61.0
 	hb := func(inc, seq uint64) *hives.Heartbeat {
-		return &hives.Heartbeat{Incarnation: inc, Seq: seq, Devices: []hives.Device{{ID: "g", FreeBytes: &free}, {ID: "n"}}}
+		return &hives.Heartbeat{Incarnation: inc, Seq: seq, Devices: []hives.Device{{ID: "g", FreeBytes: &free, Utilisation: &share, TemperatureC: &heat, Note: "as it was"}, {ID: "n"}}}
 	}
 	for _, step := range []struct {
 		boot     string
@@ -141,8 +141,8 @@ func TestOvertakenBeat(t *testing.T) {
 		}
 	}
 	_, got := f.Heard("h")
-	if _, ok := got["n"]; ok || got["g"] != 5 {
-		t.Errorf("free bytes %v", got)
+	if g, n := got["g"], got["n"]; *g.FreeBytes != 5 || *g.Utilisation != share || *g.TemperatureC != heat || g.Note != "as it was" || n.ID != "n" || n.FreeBytes != nil {
+		t.Errorf("devices %+v", got)
 	}
 }
 

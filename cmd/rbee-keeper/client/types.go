@@ -144,6 +144,10 @@ type Device struct {
 	Kind       string `json:"kind"`
 	TotalBytes int64  `json:"total_bytes"`
 	FreeBytes  *int64 `json:"free_bytes"`
+
+	Utilisation  *float64 `json:"utilisation"` // 0 to 1
+	TemperatureC *float64 `json:"temperature_c"`
+	Note         string   `json:"note"` // why the figures are not of now
 }
 
 // Hive is one item of GET /v2/hives.
