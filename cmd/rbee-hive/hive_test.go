@@ -341,6 +341,9 @@ func TestExitCodes(t *testing.T) {
 		"bad engine":       {append(base, "--config", bad), 2, "engines.builtin.command"},
 		"no file":          {append(base, "--config", "/does/not/exist"), 2, "--config"},
 		"port in use":      {append(base, "--addr", taken.Addr().String()), 1, "--addr"},
+		"bad external":     {append(base, "--external", "gpu7"), 2, "--external: \"gpu7\" is not a URL"},
+		"external twice":   {append(base, "--external", "http://a:1", "--external", "http://a:2"), 2, "as in a-2=http://a:2"},
+		"no key":           {append(base, "--external", "http://a:1", "--external-key-env", "NOT_SET"), 2, "NOT_SET is not set"},
 		"version":          {[]string{"--version"}, 0, ""},
 		"help":             {[]string{"serve", "--help"}, 0, ""},
 	} {

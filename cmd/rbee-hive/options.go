@@ -27,6 +27,8 @@ type Options struct {
 	DrainTimeout time.Duration
 	FirstToken   time.Duration
 	InterToken   time.Duration
+	External     []string
+	ExternalKey  string
 	Version      bool
 }
 
@@ -50,6 +52,8 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.StringVar(&o.Token, "token", "", "hive token of the cluster")
 	f.StringVar(&o.DataDir, "data-dir", "", "directory for state, run logs and engine logs")
 	settings.ConfigFlag(f)
+	f.StringSliceVar(&o.External, "external", nil, "an OpenAI server that runs already, as URL or NAME=URL (repeat, or separate by commas); its models are read from it")
+	f.StringVar(&o.ExternalKey, "external-key-env", "", "name of the environment variable with the API key for the servers of --external")
 	f.StringVar(&o.LogLevel, "log-level", "info", "trace, debug, info, warn or error")
 	f.DurationVar(&o.RetainRuns, "retain-runs", time.Hour, "how long the output of ended runs stays readable")
 	f.DurationVar(&o.StartTimeout, "start-timeout", engine.DefaultStartTimeout, "how long an engine may take to become ready, unless its entry says otherwise")

@@ -110,9 +110,15 @@ func zeroIsNone(d time.Duration) time.Duration {
 
 // engines makes the definitions of the file; without any, the hive offers the built-in engine.
 func (s *Serve) engines() ([]engine.Definition, error) {
-	specs := s.Sections.Engines
+	specs := maps.Clone(s.Sections.Engines)
+	if specs == nil {
+		specs = map[string]engine.Spec{}
+	}
+	if err := s.external(specs); err != nil {
+		return nil, err
+	}
 	if len(specs) == 0 {
-		specs = map[string]engine.Spec{engine.BuiltinName: {}}
+		specs[engine.BuiltinName] = engine.Spec{}
 	}
 	var out []engine.Definition
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
@@ -127,6 +133,22 @@ func (s *Serve) engines() ([]engine.Definition, error) {
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// external adds the servers of --external.
+func (s *Serve) external(to map[string]engine.Spec) error {
+	for _, text := range s.Options.External {
+		name, spec, err := engine.ParseExternal(text)
+		if err != nil {
+			return s.src.Errorf("external", "%v", err)
+		}
+		if _, taken := to[name]; taken {
+			return s.src.Errorf("external", "there is an engine %s already: give this one a name of its own, as in %s-2=%s", name, name, spec.URL)
+		}
+		spec.APIKeyEnv = s.Options.ExternalKey
+		to[name] = spec
+	}
+	return nil
 }
 
 // Run runs the agent until gentle ends (an orderly stop), hard ends (a quick one), or it

@@ -123,6 +123,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	m := newMetrics()
 	h := &hive{cfg: a.cfg, store: store, metrics: m, letGo: make(chan struct{}), ended: make(chan struct{}, 1)}
 	h.keeper = newKeeper(a.cfg.DataDir, saved, log.Named("state"))
+	h.menu = newMenu(a.cfg.Engines, func() { h.up.kick() }, log.Named("engine"))
 	h.devices = newDevices(a.cfg.Devices, a.seams.devices, log)
 	h.call = newCaller(a.cfg.ID, a.cfg.Token, a.cfg.OfflineAfter)
 	queens := newQueens(a.cfg.Queens, saved.Queens, h.keeper.learnt)
@@ -131,18 +132,18 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	h.table = t
 	down := &pipeDown{queens: queens, call: h.call, table: t, limit: a.cfg.OfflineAfter / 2, logger: log.Named("down")}
 	h.up = &pipeUp{queens: queens, call: h.call, table: t, strong: down.askLeader, logger: log.Named("up"),
-		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h.devices), limit: a.cfg.OfflineAfter / 2}
+		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h), limit: a.cfg.OfflineAfter / 2}
 	t.kick, t.fresh, down.broken = h.up.kick, h.up.fresh, h.up.broken
 	h.shop = a.workshop(h)
 	t.parts = a.parts(h, queens)
 	h.session = &session{queens: queens, call: h.call, table: t, down: down, up: h.up,
-		about: a.about(h.devices), logger: log.Named("session")}
+		about: a.about(h), logger: log.Named("session")}
 	gate := &gateway{table: t, closing: h.letGo, logger: log.Named("gateway"), readers: gauge{max: int64(openFiles(a.cfg.MaxReaders))}}
 	h.door = door.New(openFiles(a.cfg.MaxReaders)*5/4 + 64) // the readers, and those who only ask
 	m.observe(t, store, &gate.readers)
 	m.registry.MustRegister(&bounds{door: h.door, readers: &gate.readers, table: t, store: store})
 	answers := &reads{id: a.cfg.ID, url: a.url, version: a.cfg.Version, boot: a.boot, began: time.Now(),
-		engines: a.cfg.Engines, table: t, up: h.up, queens: queens,
+		menu: h.menu, table: t, up: h.up, queens: queens,
 		devices: func(r *http.Request) []hives.Device { return h.devices.now(r.Context()) }}
 	s := &server{table: t, gate: gate, reads: answers, token: sha256.Sum256([]byte(a.cfg.Token)), stop: a.Stop,
 		logger: log.Named("http"), metrics: m.registry}
@@ -152,7 +153,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 
 func (a *Agent) workshop(h *hive) *workshop {
 	return &workshop{
-		engines: a.cfg.Engines, devices: h.devices.has, environ: h.devices.environ, free: h.devices.free, supervise: a.seams.supervise,
+		menu: h.menu, devices: h.devices.has, environ: h.devices.environ, free: h.devices.free, supervise: a.seams.supervise,
 		logDir: filepath.Join(a.cfg.DataDir, "workers"), mark: a.cfg.DataDir, group: &h.group,
 		logger: a.cfg.Logger.Named("worker"), on: workerEvents{moved: h.workerMoved, over: h.table.workerOver},
 	}
@@ -170,20 +171,19 @@ func (a *Agent) parts(h *hive, queens *queens) parts {
 }
 
 // about is what a registration says of this start.
-func (a *Agent) about(d *devices) func(context.Context) hives.Registration {
+func (a *Agent) about(h *hive) func(context.Context) hives.Registration {
 	return func(ctx context.Context) hives.Registration {
-		return hives.Registration{ID: a.cfg.ID, URL: a.url, Version: a.cfg.Version, Devices: d.now(ctx),
-			Labels: a.labels(), Engines: offers(a.cfg.Engines), Boot: a.boot}
+		return hives.Registration{ID: a.cfg.ID, URL: a.url, Version: a.cfg.Version, Devices: h.devices.now(ctx),
+			Labels: a.labels(), Engines: offers(h.menu.now()), Boot: a.boot}
 	}
 }
 
 // fill adds to a heartbeat what is not in the table.
-func (a *Agent) fill(d *devices) func(*hives.Heartbeat) {
-	engines := offers(a.cfg.Engines)
+func (a *Agent) fill(h *hive) func(*hives.Heartbeat) {
 	return func(hb *hives.Heartbeat) {
 		hb.At = time.Now().UTC().Format(time.RFC3339Nano)
-		hb.URL, hb.Version, hb.Labels, hb.Engines = a.url, a.cfg.Version, a.labels(), engines
-		hb.Devices = d.now(context.Background())
+		hb.URL, hb.Version, hb.Labels, hb.Engines = a.url, a.cfg.Version, a.labels(), offers(h.menu.now())
+		hb.Devices = h.devices.now(context.Background())
 	}
 }
 
@@ -202,6 +202,7 @@ type hive struct {
 	shop    *workshop
 	keeper  *keeper
 	devices *devices
+	menu    *menu
 	call    *caller
 	up      *pipeUp
 	session *session
@@ -218,6 +219,9 @@ func (h *hive) workerMoved(w *worker, s engine.Snapshot) {
 	h.keeper.process(w.saved(s))
 	if s.State == hives.WorkerLoading && s.Generation > 1 {
 		h.metrics.restarts.Inc()
+	}
+	if s.State == hives.WorkerSpawning {
+		h.menu.doubt(w.spec.Engine)
 	}
 	h.up.kick()
 }

@@ -8,7 +8,7 @@
 //   - table.go is what should be and what is: runs, workers, and the (epoch, index) of the
 //     newest desired answer acted on. apply.go holds it against an answer, doorbell.go decides
 //     what may start early, report.go makes the heartbeat of it.
-//   - worker.go supervises one engine process, slots.go is its FIFO semaphore.
+//   - menu.go is what the hive's engines can serve. worker.go supervises one engine process, slots.go is its FIFO semaphore.
 //   - run.go is one run from its body to its terminal record; client.go counts its clients.
 //   - listen.go, server.go, gateway.go and reading.go are what queens see over HTTP.
 //   - state.go, lock.go, leftovers.go: what survives a restart, and what must not.

@@ -15,7 +15,7 @@ type reads struct {
 	version string
 	boot    string
 	began   time.Time
-	engines []engine.Definition
+	menu    *menu
 	table   *table
 	up      *pipeUp
 	queens  *queens
@@ -60,12 +60,21 @@ type offered struct {
 
 func (d *reads) models(w http.ResponseWriter, _ *http.Request) error {
 	items := []offered{}
-	for _, e := range offers(d.engines) {
+	for _, e := range offers(d.menu.now()) {
 		for _, m := range e.Models {
 			items = append(items, offered{e.Name, m})
 		}
 	}
 	return writeJSON(w, http.StatusOK, list[offered]{items})
+}
+
+// engineStatus is one engine in GET /v1/status. Problem is why a server that runs already
+// cannot be asked for its models.
+type engineStatus struct {
+	Name    string `json:"name"`
+	URL     string `json:"url,omitempty"`
+	Models  int    `json:"models"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // status is GET /v1/status.
@@ -83,6 +92,7 @@ type status struct {
 	Desired     string         `json:"desired"`
 	Stopping    bool           `json:"stopping"`
 	Devices     []hives.Device `json:"devices"`
+	Engines     []engineStatus `json:"engines"`
 	Workers     int            `json:"workers"`
 	Runs        int            `json:"runs"`  // alive
 	Ended       int            `json:"ended"` // terminal records not yet taken
@@ -95,6 +105,13 @@ func (d *reads) status(w http.ResponseWriter, r *http.Request) error {
 		ID: d.id, URL: d.url, Version: d.version, Boot: d.boot, StartedAt: d.began.UTC(), Queen: queen,
 		Epoch: hb.Epoch, Incarnation: hb.Incarnation, Index: hb.Index, Devices: d.devices(r),
 		Workers: len(hb.Workers), Runs: len(hb.Runs), Ended: len(hb.Ended),
+	}
+	for _, e := range d.menu.now() {
+		one := engineStatus{Name: e.Name, Models: len(e.Models), Problem: d.menu.problem(e.Name)}
+		if e.External != nil {
+			one.URL = e.External.URL
+		}
+		s.Engines = append(s.Engines, one)
 	}
 	s.Desired, s.Stopping = d.table.wish()
 	if at, ok := d.up.lastBeat(); ok {

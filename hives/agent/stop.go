@@ -29,6 +29,7 @@ func (h *hive) run(ctx, stop context.Context, listener net.Listener) error {
 	wg.Go(func() { h.keeper.run(inside) })
 	wg.Go(func() { h.retain(inside) })
 	wg.Go(func() { h.devices.run(inside) })
+	wg.Go(func() { h.menu.run(inside) })
 	wg.Go(func() {
 		if err := h.http.Serve(h.door.Listen(listener)); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
@@ -39,6 +40,7 @@ func (h *hive) run(ctx, stop context.Context, listener net.Listener) error {
 	defer hangUp()
 	piping.Go(func() {
 		h.table.awaitSettled(pipes)
+		h.menu.await(pipes)
 		if err := h.session.run(pipes); err != nil && pipes.Err() == nil {
 			failed <- err
 		}

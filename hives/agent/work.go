@@ -111,6 +111,12 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	if s.Generation != generation || s.State != hives.WorkerReady {
 		return engine.Result{}, errDied()
 	}
+	if s.ModelName != "" {
+		var err error
+		if body, err = engine.WithModel(body, s.ModelName); err != nil {
+			return engine.Result{}, err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(alive, func() { cancel(context.Cause(alive)) })()

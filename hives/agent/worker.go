@@ -60,7 +60,7 @@ type workerEvents struct {
 
 // workshop makes workers.
 type workshop struct {
-	engines   []engine.Definition
+	menu      *menu
 	devices   func(id string) bool
 	environ   func(device string) []string
 	free      func(ctx context.Context, device string) (bytes int64, ok bool)
@@ -132,16 +132,20 @@ func (s *workshop) equip(w *worker, l engine.Launch, o engine.Options) (err erro
 
 // launch finds the engine and the model of a record among what this hive offers.
 func (s *workshop) launch(rec hives.DesiredWorker) (engine.Launch, error) {
-	at := slices.IndexFunc(s.engines, func(d engine.Definition) bool { return d.Name == rec.Engine })
+	engines := s.menu.now()
+	at := slices.IndexFunc(engines, func(d engine.Definition) bool { return d.Name == rec.Engine })
 	if at < 0 {
 		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "this hive has no engine %.64q", rec.Engine)
 	}
-	d := s.engines[at]
+	d := engines[at]
 	m := slices.IndexFunc(d.Models, func(m engine.Model) bool { return m.Ref == rec.Model })
+	if problem := s.menu.problem(d.Name); m < 0 && problem != "" {
+		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "engine %s is not known to serve the model %.256q: %s", d.Name, rec.Model, problem)
+	}
 	if m < 0 {
 		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "engine %s of this hive does not serve the model %.256q", d.Name, rec.Model)
 	}
-	return engine.Launch{ID: rec.ID, Definition: d, Model: d.Models[m], Device: rec.Device, Slots: rec.Slots, Args: rec.Args}, nil
+	return engine.Launch{ID: rec.ID, Definition: d, Model: d.Models[m], Device: rec.Device, Slots: rec.Slots, Context: rec.Context, Args: rec.Args}, nil
 }
 
 // start sets the worker's goroutine going.

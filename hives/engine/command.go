@@ -39,6 +39,9 @@ func render(text string, v Vars) (string, error) {
 // key. What a process inherits from its agent is not in it.
 func (l Launch) Digest() (string, error) {
 	v := l.vars(1, "key")
+	if x := l.Definition.External; x != nil {
+		return fmt.Sprintf("%x", sha256.Sum256([]byte(l.ID+"\x00"+x.URL+"\x00"+l.Model.Name))), nil
+	}
 	argv, err := l.Definition.argv(v)
 	if err != nil {
 		return "", err
@@ -110,7 +113,9 @@ func (d Definition) Validate() error {
 	switch {
 	case !namePattern.MatchString(d.Name):
 		return fmt.Errorf("engines: %.70q: name an engine with 1 to 64 letters, digits and . _ -", d.Name)
-	case len(d.Command) == 0:
+	case d.External != nil && len(d.Command) > 0:
+		return fieldError(d.Name, "url", "an engine that runs already has no command: leave one of the two out")
+	case d.External == nil && len(d.Command) == 0:
 		return fieldError(d.Name, "command", `missing: give a list such as [llama-server, -m, "{{.ModelPath}}", --port, "{{.Port}}"]`)
 	case len(d.Command) > maxArgs:
 		return fieldError(d.Name, "command", "has %d elements, at most %d are allowed", len(d.Command), maxArgs)
@@ -134,11 +139,14 @@ func (d Definition) Validate() error {
 // validateTemplates renders everything once with invented values. Args is left empty: what a
 // template wants of it is known only when a worker starts.
 func (d Definition) validateTemplates() error {
-	v := Vars{Model: "m", ModelPath: "/m", Port: 1, Addr: "127.0.0.1:1", Slots: 1, Context: 1, Device: "d", Key: "k"}
+	v := Vars{Model: "m", Name: "m", ModelPath: "/m", Port: 1, Addr: "127.0.0.1:1", Slots: 1, Context: 1, Device: "d", Key: "k"}
 	for i, text := range d.Command {
 		if err := check(text, v); err != nil {
-			return fieldError(d.Name, fmt.Sprintf("command[%d]", i), "%v: fields are .Model .ModelPath .Port .Addr .Slots .Context .Device .Key .Args", err)
+			return fieldError(d.Name, fmt.Sprintf("command[%d]", i), "%v: fields are .Model .Name .ModelPath .Port .Addr .Slots .Context .Device .Key .Args", err)
 		}
+	}
+	if err := check(d.ModelName, v); err != nil {
+		return fieldError(d.Name, "model_name", "%v", err)
 	}
 	for name, text := range d.Env {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.HasPrefix(name, "RBEE_ENGINE_") {
@@ -160,7 +168,7 @@ func check(text string, v Vars) error {
 }
 
 func (d Definition) validateModels() error {
-	if len(d.Models) == 0 {
+	if len(d.Models) == 0 && d.External == nil {
 		return fieldError(d.Name, "models", "missing: list what it serves, such as [{ref: qwen, path: /models/qwen.gguf, vram_bytes: 6GiB, slots: 4}]")
 	}
 	seen := map[string]bool{}

@@ -45,6 +45,12 @@ type Definition struct {
 	// StartTimeout bounds spawning to ready, StopGrace SIGTERM to SIGKILL.
 	StartTimeout time.Duration
 	StopGrace    time.Duration
+	// External is set for a server that runs already: it is watched, never started or stopped.
+	// There is no Command then, and Models is what it listed last.
+	External *External
+	// ModelName is the template of what `model` says in a request to the engine. Empty: what the
+	// client wrote. A model that has a Name of its own goes by that.
+	ModelName string
 	// Models are what this engine serves on this hive, sorted by Ref.
 	Models []Model
 }
@@ -59,6 +65,7 @@ func (d Definition) TakesFiles() bool {
 // Model is one model as an engine on this hive serves it.
 type Model struct {
 	Ref       string
+	Name      string // what the engine calls it, if not as ModelName says
 	Path      string // file or directory handed to the engine; empty if it needs none
 	VRAMBytes int64  // memory a worker of it takes on its device
 	Slots     int    // concurrent runs a worker of it holds
@@ -68,6 +75,7 @@ type Model struct {
 // Vars are the fields a command template may use.
 type Vars struct {
 	Model     string            // the model's ref
+	Name      string            // what the engine calls it: its ref, if nothing else was said
 	ModelPath string            // Model.Path
 	Port      int               // loopback port picked for this start
 	Addr      string            // 127.0.0.1:Port

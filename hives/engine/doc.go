@@ -1,11 +1,12 @@
 // Package engine runs and speaks to engines: processes that hold one model each and answer the
 // OpenAI API on a loopback port (llama-server, vLLM, our own rbee-worker).
 //
-// Four things, each usable without the others:
+// These things, each usable without the others:
 //
 //   - Definition: how an engine is started, as an operator wrote it (Spec is its YAML).
 //   - Worker: the supervisor of one process. Run owns all its state in one loop; State, Alive,
 //     Generation and Tail may be called from any goroutine at any time.
+//   - Remote: what an external server serves, one that runs already and that a Worker only watches.
 //   - Stream: one request to an engine, always as a stream, read to its honest end.
 //   - Orphan: a process that an earlier agent started and left behind.
 //   - Process: such a process as a Worker can go on with it (Options.Adopt).

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 )
 
@@ -43,7 +44,11 @@ func testEngine(args []string) int {
 	idle := fs.Bool("idle", false, "only live")
 	busy := fs.String("busy-until", "", "a slot works until this file is there; makes FILE.asked when it is asked")
 	leave := fs.Bool("leave", false, "start a copy with the other arguments as an agent does, say its pid, and end")
+	ask := fs.String("ask", "", "list the models of an external server, and end")
 	_ = fs.Parse(args)
+	if *ask != "" {
+		return askServer(*ask)
+	}
 	if *leave {
 		return leaveTestEngine(args[1:])
 	}
@@ -77,6 +82,21 @@ func testEngine(args []string) int {
 		return 0
 	}
 	return serveTestEngine(*addr, *loading, *busy, *key, *slots)
+}
+
+// askServer says what an external server serves, or what is wrong with it.
+func askServer(url string) int {
+	models, err := NewRemote(Definition{External: &External{URL: url}}, func() {}, hclog.NewNullLogger()).list(context.Background())
+	fmt.Println(refs(models), err)
+	return 0
+}
+
+// playAsk has a process of its own do that.
+func playAsk(t *testing.T, url string, env ...string) (string, error) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-ask", url)
+	cmd.Env = append(append(os.Environ(), envTestEngine+"=1"), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // leaveTestEngine plays an agent that is killed right after it has started an engine.

@@ -3,14 +3,16 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"syscall"
 	"time"
 )
 
 const (
-	maxProbeBody = 1 << 20
+	maxProbeBody = 8 << 20
 	propsTimeout = 2 * time.Second
 )
 
@@ -21,15 +23,19 @@ type probe struct {
 	status     int // that says healthy
 	key        string
 	timing     timing
-	patience   time.Duration // for one answer, once it was healthy
-	adopted    bool          // requests of an earlier agent may still be in it
+	patience   time.Duration           // for one answer, once it was healthy
+	adopted    bool                    // requests of an earlier agent may still be in it
+	accept     func(body []byte) error // more that is asked of a good answer; nil for nothing
+	refused    int                     // connections refused in a row, up to now
 }
 
 // probed is the answer to one question.
 type probed struct {
 	ok    bool
-	why   string // it is not ok
-	slots int    // the engine's own count, with the first ok; 0 when it does not say
+	why   string      // it is not ok
+	props engineProps // what it says of itself, with the first ok
+
+	refused int // connections refused in a row: nobody listens there
 }
 
 // run asks until ctx ends, one question at a time, and passes every answer to out.
@@ -52,7 +58,7 @@ func (p *probe) run(ctx context.Context, out chan<- probed) {
 		if answer.ok && !loaded {
 			loaded = true
 			every, patience = p.timing.readyProbe, p.patience
-			answer.slots = p.slots(ctx)
+			answer.props = p.props(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -65,25 +71,21 @@ func (p *probe) run(ctx context.Context, out chan<- probed) {
 
 func (p *probe) ask(ctx context.Context, patience time.Duration) probed {
 	status, body, err := p.get(ctx, p.path, patience)
+	if p.refused++; !errors.Is(err, syscall.ECONNREFUSED) {
+		p.refused = 0
+	}
 	switch {
 	case err != nil:
-		return probed{why: err.Error()}
+		return probed{why: err.Error(), refused: p.refused}
 	case status != p.status:
 		return probed{why: fmt.Sprintf("%s answered %d: %s", p.path, status, parseFault(body).message)}
 	}
+	if p.accept != nil {
+		if err := p.accept(body); err != nil {
+			return probed{why: err.Error()}
+		}
+	}
 	return probed{ok: true}
-}
-
-// slots reads how many runs the engine really holds at once from llama-server's /props.
-func (p *probe) slots(ctx context.Context) int {
-	status, body, err := p.get(ctx, "/props", propsTimeout)
-	var props struct {
-		TotalSlots int `json:"total_slots"`
-	}
-	if err != nil || status != http.StatusOK || json.Unmarshal(body, &props) != nil {
-		return 0
-	}
-	return max(0, props.TotalSlots)
 }
 
 // letGo tells whether the engine works on nothing any more that an earlier agent asked of it:
@@ -115,7 +117,9 @@ func (p *probe) get(ctx context.Context, path string, patience time.Duration) (i
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+p.key)
+	if p.key != "" {
+		req.Header.Set("Authorization", "Bearer "+p.key)
+	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return 0, nil, err

@@ -76,7 +76,7 @@ func (p *process) awaitGroupGone() {
 func (p *process) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.reaped && !p.foreign() {
+	if p.pid > 1 && !p.reaped && !p.foreign() {
 		_ = syscall.Kill(-p.pid, sig)
 	}
 }

@@ -14,6 +14,7 @@ type verdict struct {
 	stop   bool   // it is no longer desired
 	why    string // otherwise
 	killed bool   // not its own end
+	final  bool   // another try is not worth it
 }
 
 // Run goes on with the process of Options.Adopt or starts one, keeps it alive, and blocks until
@@ -22,20 +23,26 @@ type verdict struct {
 // outlives SIGKILL, which is said in the error. It returns nil when stopped and a *hives.Error
 // worker_gone when failed; call it once.
 func (w *Worker) Run(ctx context.Context) error {
-	if err := w.log.start(); err != nil {
+	once := w.once
+	if w.launch.Definition.External != nil {
+		once = w.attach
+	} else if err := w.log.start(); err != nil {
 		w.logger.Warn("no log file: keeping only the last lines of the engine", "error", err)
 	}
 	defer func() { _ = w.log.close() }() // the file is for people
 	budget := restarts{limit: max(0, w.options.Restarts), window: w.options.RestartWindow, first: w.timing.backoff}
-	run := w.once
+	run := once
 	if w.options.Adopt != nil {
 		run = w.resume
 	}
 	for ctx.Err() == nil {
 		over, err := run(ctx)
-		run = w.once
+		run = once
 		if err != nil || over.stop {
 			return err
+		}
+		if over.final {
+			return w.fail(gaveUp, over.why)
 		}
 		wait, ok := budget.next(time.Now())
 		if !ok {
@@ -79,8 +86,10 @@ func (w *Worker) once(ctx context.Context) (verdict, error) {
 	if err != nil {
 		return w.didNotStart(err), nil
 	}
-	return w.live(ctx, p, port, key, life{})
+	return w.live(ctx, p, loopbackURL(port), port, key, life{})
 }
+
+func loopbackURL(port int) string { return fmt.Sprintf("http://%s:%d", loopback, port) }
 
 // resume goes on with the process of an earlier agent to its end, as once does.
 func (w *Worker) resume(ctx context.Context) (verdict, error) {
@@ -93,7 +102,7 @@ func (w *Worker) resume(ctx context.Context) (verdict, error) {
 	defer ports.giveBack(a.Port)
 	w.log.note("%s adopted %d", time.Now().UTC().Format(time.RFC3339), a.PID)
 	w.logger.Info("engine of an earlier agent adopted", "engine", w.launch.Definition.Name, "pid", a.PID, "port", a.Port)
-	return w.live(ctx, p, a.Port, a.Key, life{adopted: true, loaded: a.Ready})
+	return w.live(ctx, p, loopbackURL(a.Port), a.Port, a.Key, life{adopted: true, loaded: a.Ready})
 }
 
 // life is what is known of a process when its life here begins.
@@ -103,12 +112,12 @@ type life struct {
 }
 
 // live is the life of a process, here, to its end.
-func (w *Worker) live(ctx context.Context, p *process, port int, key string, l life) (verdict, error) {
+func (w *Worker) live(ctx context.Context, p *process, base string, port int, key string, l life) (verdict, error) {
 	g := newGeneration(w.generation.Load().number + 1)
 	w.generation.Store(g)
 	w.move(started, func(s *Snapshot) {
-		*s = Snapshot{State: s.State, Generation: g.number, Port: port, BaseURL: fmt.Sprintf("http://%s:%d", loopback, port),
-			Key: key, PID: p.pid, StartTicks: p.ticks, Error: s.Error}
+		*s = Snapshot{State: s.State, Generation: g.number, Port: port, BaseURL: base,
+			ModelName: w.model, Key: key, PID: p.pid, StartTicks: p.ticks, Error: s.Error}
 	})
 	over := w.watch(ctx, p, g, w.probe(key, l), l)
 	return w.finish(p, g, over)
@@ -135,8 +144,12 @@ func (w *Worker) didNotStart(err error) verdict {
 
 func (w *Worker) probe(key string, l life) *probe {
 	d := w.launch.Definition
-	return &probe{base: w.State().BaseURL, path: d.Health, status: d.HealthStatus, key: key,
+	pr := &probe{base: w.State().BaseURL, path: d.Health, status: d.HealthStatus, key: key,
 		timing: w.timing, patience: w.options.HangTimeout, adopted: l.adopted}
+	if d.External != nil && d.Health == modelsPath {
+		pr.accept = w.listed
+	}
+	return pr
 }
 
 // watch follows a living process until it is over or must be. It is the loop that owns the
@@ -165,7 +178,7 @@ func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe
 		case <-p.gone:
 			return verdict{why: "the engine process ended"}
 		case <-start.C:
-			return verdict{killed: true, why: fmt.Sprintf("not ready within %v: %s", d.StartTimeout, last)}
+			return verdict{killed: true, final: d.External != nil, why: fmt.Sprintf("not ready within %v: %s", d.StartTimeout, last)}
 		case <-hang.timer.C:
 			if hang.expired(time.Now(), g.lastBytes()) {
 				return verdict{killed: true, why: fmt.Sprintf("hung: neither a probe nor a byte for %v: %s", w.options.HangTimeout, last)}
@@ -175,12 +188,15 @@ func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe
 		case a := <-answers:
 			if !a.ok {
 				last = a.why
+				if d.External != nil && w.left(a, g) {
+					return verdict{killed: true, why: last}
+				}
 				continue
 			}
 			hang.alive(time.Now())
 			if w.State().State == hives.WorkerLoading {
 				start.Stop()
-				w.ready(a.slots)
+				w.ready(a.props)
 			}
 		}
 	}
@@ -193,12 +209,16 @@ func (w *Worker) trimLog() {
 	}
 }
 
-func (w *Worker) ready(slots int) {
+func (w *Worker) ready(said engineProps) {
 	use := w.launch.Slots
-	if slots > 0 {
-		use = min(use, slots)
+	if said.Slots > 0 {
+		use = min(use, said.Slots)
 	}
-	w.move(healthy, func(s *Snapshot) { s.Slots, s.Progress, s.Error = use, 1, "" })
+	window := w.launch.vars(0, "").Context
+	if said.context() > 0 {
+		window = said.context()
+	}
+	w.move(healthy, func(s *Snapshot) { s.Slots, s.Context, s.Progress, s.Error = use, window, 1, "" })
 }
 
 // finish ends a process by its verdict, tells so at once, and waits until nothing is left of it.

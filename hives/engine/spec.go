@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -24,18 +25,25 @@ type Spec struct {
 	HealthStatus int               `yaml:"health_status"`
 	StartTimeout Duration          `yaml:"start_timeout"`
 	StopGrace    Duration          `yaml:"stop_grace"`
+	ModelName    string            `yaml:"model_name"`
 	Models       []ModelSpec       `yaml:"models"`
+
+	// Keys of a server that runs already.
+	URL       string `yaml:"url"`
+	APIKeyEnv string `yaml:"api_key_env"`
+
+	Slots int `yaml:"slots"` // of builtin, or of each model of a server that runs already
 
 	// Keys of builtin alone.
 	Binary    string       `yaml:"binary"`
 	Args      []string     `yaml:"args"`
-	Slots     int          `yaml:"slots"`
 	VRAMBytes device.Bytes `yaml:"vram_bytes"`
 }
 
-// ModelSpec is one model of an engine, as written.
+// ModelSpec is one model of an engine, as written: a mapping, or its ref alone.
 type ModelSpec struct {
 	Ref       string       `yaml:"ref"`
+	Name      string       `yaml:"name"` // what the engine calls it
 	Path      string       `yaml:"path"`
 	VRAMBytes device.Bytes `yaml:"vram_bytes"`
 	Slots     int          `yaml:"slots"`
@@ -44,15 +52,16 @@ type ModelSpec struct {
 
 // Keys that each kind of entry may have.
 var (
-	commonKeys  = []string{"env", "dir", "start_timeout", "stop_grace"}
-	commandKeys = append([]string{"command", "api", "health", "health_status", "models"}, commonKeys...)
-	builtinKeys = append([]string{"binary", "args", "slots", "vram_bytes"}, commonKeys...)
-	modelKeys   = []string{"ref", "path", "vram_bytes", "slots", "context"}
+	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace"}
+	commandKeys  = append([]string{"command", "api", "health", "health_status", "model_name", "models"}, commonKeys...)
+	builtinKeys  = append([]string{"binary", "args", "slots", "vram_bytes"}, commonKeys...)
+	externalKeys = []string{"url", "api_key_env", "slots", "models", "api", "health", "health_status", "start_timeout"}
+	modelKeys    = []string{"ref", "name", "path", "vram_bytes", "slots", "context"}
 )
 
 // UnmarshalYAML is strict: a key that no engine has is an error that names it.
 func (s *Spec) UnmarshalYAML(n *yaml.Node) error {
-	if err := knownKeys(n, "an engine", append(slices.Clone(commandKeys), builtinKeys...)); err != nil {
+	if err := knownKeys(n, "an engine", slices.Concat(commandKeys, builtinKeys, externalKeys)); err != nil {
 		return err
 	}
 	type plain Spec // without this method
@@ -61,6 +70,10 @@ func (s *Spec) UnmarshalYAML(n *yaml.Node) error {
 
 // UnmarshalYAML is strict, as Spec's.
 func (m *ModelSpec) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		m.Ref = n.Value
+		return nil
+	}
 	if err := knownKeys(n, "a model", modelKeys); err != nil {
 		return err
 	}
@@ -103,7 +116,7 @@ func Definitions(specs map[string]Spec) ([]Definition, error) {
 }
 
 // Definition checks s, fills in defaults and returns what it means under that name. The name
-// builtin is our own rbee-worker, whose binary must be found; all others need a command.
+// builtin is our own rbee-worker, whose binary must be found; all others need a command or a url.
 func (s Spec) Definition(name string) (Definition, error) {
 	d := Definition{
 		Name: name, Command: slices.Clone(s.Command), Env: maps.Clone(s.Env), Dir: s.Dir,
@@ -111,6 +124,7 @@ func (s Spec) Definition(name string) (Definition, error) {
 		HealthStatus: cmp.Or(s.HealthStatus, DefaultHealthStatus),
 		StartTimeout: cmp.Or(time.Duration(s.StartTimeout), DefaultStartTimeout),
 		StopGrace:    cmp.Or(time.Duration(s.StopGrace), DefaultStopGrace),
+		ModelName:    s.ModelName,
 	}
 	if err := s.onlyKeysOf(name); err != nil {
 		return Definition{}, err
@@ -121,31 +135,46 @@ func (s Spec) Definition(name string) (Definition, error) {
 	if name == BuiltinName {
 		return s.builtin(d)
 	}
+	if s.URL != "" {
+		return s.external(d)
+	}
 	for _, m := range s.Models {
-		d.Models = append(d.Models, Model{Ref: m.Ref, Path: m.Path, VRAMBytes: int64(m.VRAMBytes),
+		d.Models = append(d.Models, Model{Ref: m.Ref, Name: m.Name, Path: m.Path, VRAMBytes: int64(m.VRAMBytes),
 			Slots: cmp.Or(m.Slots, DefaultSlots), Context: m.Context})
 	}
 	slices.SortStableFunc(d.Models, func(a, b Model) int { return cmp.Compare(a.Ref, b.Ref) })
 	return d, d.Validate()
 }
 
-// onlyKeysOf refuses keys of the other kind of entry.
+// onlyKeysOf refuses keys of another kind of entry.
 func (s Spec) onlyKeysOf(name string) error {
-	set := map[string]bool{
-		"command": s.Command != nil, "api": s.API != "", "health": s.Health != "",
-		"health_status": s.HealthStatus != 0, "models": s.Models != nil,
+	known := commandKeys
+	switch {
+	case name == BuiltinName:
+		known = builtinKeys
+	case s.URL != "":
+		known = externalKeys
 	}
-	known := builtinKeys
-	if name != BuiltinName {
-		known = commandKeys
-		set = map[string]bool{"binary": s.Binary != "", "args": s.Args != nil, "slots": s.Slots != 0, "vram_bytes": s.VRAMBytes != 0}
-	}
-	for _, key := range slices.Sorted(maps.Keys(set)) {
-		if set[key] {
+	for _, key := range s.given() {
+		if !slices.Contains(known, key) {
 			return fieldError(name, key, "this engine has no such key: use %s", list(known))
 		}
 	}
 	return nil
+}
+
+// given are the keys that were written, sorted. A key with an empty value is as one left out.
+func (s Spec) given() []string {
+	var out []string
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if f.Kind() == reflect.Slice && !f.IsNil() || f.Kind() != reflect.Slice && !f.IsZero() {
+			out = append(out, v.Type().Field(i).Tag.Get("yaml"))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func fieldError(engine, field, format string, args ...any) error {

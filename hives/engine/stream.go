@@ -24,6 +24,7 @@ const (
 	DefaultInterToken = 60 * time.Second
 
 	dialTimeout    = 2 * time.Second
+	tlsTimeout     = 10 * time.Second
 	maxHeaderBytes = 64 << 10
 	maxErrorBody   = 64 << 10
 )
@@ -57,6 +58,7 @@ type Result struct {
 // hold its threads, and a queued one can hang behind them.
 var transport = &http.Transport{
 	DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+	TLSHandshakeTimeout:    tlsTimeout,
 	DisableKeepAlives:      true,
 	DisableCompression:     true,
 	MaxResponseHeaderBytes: maxHeaderBytes,

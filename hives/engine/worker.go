@@ -30,6 +30,7 @@ type Launch struct {
 	Model      Model
 	Device     string
 	Slots      int               // 0: the model's
+	Context    int               // tokens of one slot; 0: the model's
 	Args       map[string]string // for the command's templates
 }
 
@@ -72,13 +73,15 @@ type Options struct {
 type Snapshot struct {
 	State      hives.WorkerState
 	Generation uint64 // starts of a process so far
-	Port       int    // 0 while there is no process
-	BaseURL    string // http://127.0.0.1:Port, no trailing slash; empty while there is no process
+	Port       int    // 0 while there is no process, and for an external server
+	BaseURL    string // http://127.0.0.1:Port or an external server's, no trailing slash; empty while there is no process
 	Key        string // API key of this start; sent to the engine as a bearer token
 	PID        int    // also the id of its process group; 0 while there is no process
 	StartTicks uint64 // of PID, from /proc/PID/stat; 0 where there is no /proc
 	Progress   float64
 	Slots      int    // concurrent runs to send it: the engine's own count if lower; 0 until ready
+	Context    int    // tokens of one slot, as the engine says or as it was told; 0 until ready, or unknown
+	ModelName  string // what a request's `model` must say; empty: what the client wrote
 	Error      string // why it failed, or what the last process died of
 }
 
@@ -103,6 +106,7 @@ type Worker struct {
 	launch  Launch
 	options Options
 	timing  timing
+	model   string // what a request's `model` must say
 	log     *logFile
 	logger  hclog.Logger
 
@@ -137,7 +141,7 @@ func NewWorker(l Launch, o Options) (*Worker, error) {
 	}
 	w := &Worker{launch: l, options: o, timing: standardTiming(),
 		log: newLog(o.LogDir, l.ID+".log", o.LogBytes), logger: o.Logger.With("worker", l.ID)}
-	if _, _, err := w.command(w.launch.vars(1, "key")); err != nil { // args that a template wants and are not there
+	if err := w.rehearse(); err != nil {
 		return nil, hives.Errorf(hives.CodeInvalid, "worker %s: %v", l.ID, err)
 	}
 	w.snapshot.Store(&Snapshot{State: hives.WorkerSpawning})
@@ -171,8 +175,24 @@ func (w *Worker) Tail() []string { return w.log.tail() }
 
 func (l Launch) vars(port int, key string) Vars {
 	m := l.Model
-	return Vars{Model: m.Ref, ModelPath: m.Path, Port: port, Addr: fmt.Sprintf("%s:%d", loopback, port),
-		Slots: cmp.Or(l.Slots, m.Slots), Context: m.Context, Device: l.Device, Key: key, Args: l.Args}
+	return Vars{Model: m.Ref, Name: cmp.Or(m.Name, m.Ref), ModelPath: m.Path, Port: port, Addr: fmt.Sprintf("%s:%d", loopback, port),
+		Slots: cmp.Or(l.Slots, m.Slots), Context: cmp.Or(l.Context, m.Context), Device: l.Device, Key: key, Args: l.Args}
+}
+
+// rehearse fills in all templates once: args that one wants may not be there.
+func (w *Worker) rehearse() (err error) {
+	d, v := w.launch.Definition, w.launch.vars(1, "key")
+	if w.model = w.launch.Model.Name; w.model == "" {
+		if w.model, err = render(d.ModelName, v); err != nil {
+			return fieldError(d.Name, "model_name", "%v", err)
+		}
+	}
+	if d.External != nil {
+		w.timing.readyProbe = externalProbe
+		return nil
+	}
+	_, _, err = w.command(v)
+	return err
 }
 
 func (w *Worker) command(v Vars) (argv, env []string, err error) {
