@@ -23,6 +23,8 @@ type Serve struct {
 	Sections Sections
 	Agent    *agent.Agent // set by Validate
 
+	missing []string // programs of ready engines that are not here
+
 	flags  *pflag.FlagSet
 	src    settings.Sources
 	stderr io.Writer
@@ -91,12 +93,19 @@ func (s *Serve) Validate() error {
 
 func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Config {
 	o := &s.Options
+	logger := hclog.New(&hclog.LoggerOptions{Name: "hive", Level: level, Output: s.stderr})
+	for _, d := range engines {
+		logger.Info("engine offered", "engine", d.Name, "takes_files", d.TakesFiles(), "models", len(d.Models))
+	}
+	if len(s.missing) > 0 {
+		logger.Info("ready engines are not offered whose programs are not on PATH", "programs", s.missing)
+	}
 	return agent.Config{
 		ID: o.ID, Addr: o.Addr, AdvertiseURL: o.AdvertiseURL, Queens: o.Queens, Token: o.Token, DataDir: o.DataDir,
 		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines,
 		RetainRuns: o.RetainRuns, OfflineAfter: o.OfflineAfter,
 		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken),
-		Logger: hclog.New(&hclog.LoggerOptions{Name: "hive", Level: level, Output: s.stderr}),
+		Logger: logger,
 	}
 }
 
@@ -117,13 +126,18 @@ func (s *Serve) engines() ([]engine.Definition, error) {
 	if err := s.external(specs); err != nil {
 		return nil, err
 	}
+	found, missing, err := engine.Found(specs)
+	if err != nil {
+		return nil, err
+	}
+	s.missing = missing
 	if len(specs) == 0 {
 		specs[engine.BuiltinName] = engine.Spec{}
 	}
 	var out []engine.Definition
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
 		spec := specs[name]
-		if spec.StartTimeout == 0 {
+		if spec.StartTimeout == 0 && s.src.Given("start-timeout") {
 			spec.StartTimeout = engine.Duration(s.Options.StartTimeout)
 		}
 		d, err := spec.Definition(name)
@@ -132,7 +146,7 @@ func (s *Serve) engines() ([]engine.Definition, error) {
 		}
 		out = append(out, d)
 	}
-	return out, nil
+	return append(out, found...), nil
 }
 
 // external adds the servers of --external.

@@ -11,41 +11,41 @@ import (
 	"queen-rbee/hives/engine"
 )
 
-// menu is what the hive's engines can serve now. That of most stands in the config; what
-// servers serve that run already is read from them. Safe for concurrent use.
+// menu is what the hive's engines can serve now. That of most stands in the config; some have a
+// list of their own, which is read. Safe for concurrent use.
 type menu struct {
 	engines []engine.Definition
-	remotes map[string]*engine.Remote // by engine
+	lists   map[string]*engine.Listing // by engine
 }
 
 // newMenu makes a menu; changed is called when an engine serves other models, and must not block.
 func newMenu(engines []engine.Definition, changed func(), logger hclog.Logger) *menu {
-	m := &menu{engines: engines, remotes: map[string]*engine.Remote{}}
+	m := &menu{engines: engines, lists: map[string]*engine.Listing{}}
 	for _, d := range engines {
-		if d.External != nil {
-			m.remotes[d.Name] = engine.NewRemote(d, changed, logger)
+		if l := engine.NewListing(d, changed, logger); l != nil {
+			m.lists[d.Name] = l
 		}
 	}
 	return m
 }
 
-// run asks the servers that run already until ctx ends.
+// run reads the lists until ctx ends.
 func (m *menu) run(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, r := range m.remotes {
-		wg.Go(func() { r.Run(ctx) })
+	for _, l := range m.lists {
+		wg.Go(func() { l.Run(ctx) })
 	}
 	wg.Wait()
 }
 
-// await waits, for a while, until every server was asked once, so that what a start tells of
-// them is true.
+// await waits, for a while, until every list was read once, so that what a start tells of them
+// is true.
 func (m *menu) await(ctx context.Context) {
 	over := time.NewTimer(settleFor)
 	defer over.Stop()
-	for _, r := range m.remotes {
+	for _, l := range m.lists {
 		select {
-		case <-r.Asked():
+		case <-l.Asked():
 		case <-over.C:
 			return
 		case <-ctx.Done():
@@ -56,29 +56,29 @@ func (m *menu) await(ctx context.Context) {
 
 // now are the engines with the models that they serve now.
 func (m *menu) now() []engine.Definition {
-	if len(m.remotes) == 0 {
+	if len(m.lists) == 0 {
 		return m.engines
 	}
 	out := slices.Clone(m.engines)
 	for i := range out {
-		if r := m.remotes[out[i].Name]; r != nil {
-			out[i].Models = r.Models()
+		if l := m.lists[out[i].Name]; l != nil {
+			out[i].Models = l.Models()
 		}
 	}
 	return out
 }
 
-// doubt has the server of an engine asked at once: a worker of it has lost it.
+// doubt has the list of an engine read at once: a worker of it has lost its server.
 func (m *menu) doubt(name string) {
-	if r := m.remotes[name]; r != nil {
-		r.Ask()
+	if l := m.lists[name]; l != nil {
+		l.Ask()
 	}
 }
 
-// problem is why an engine's server cannot be asked; empty when it answers, or is started here.
+// problem is why an engine's list cannot be read; empty when it can, or there is none.
 func (m *menu) problem(name string) string {
-	if r := m.remotes[name]; r != nil {
-		return r.Problem()
+	if l := m.lists[name]; l != nil {
+		return l.Problem()
 	}
 	return ""
 }

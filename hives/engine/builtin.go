@@ -24,9 +24,6 @@ func (s Spec) builtin(d Definition) (Definition, error) {
 	if err != nil {
 		return Definition{}, fieldError(d.Name, "binary", "%v", err)
 	}
-	if s.Slots < 0 {
-		return Definition{}, fieldError(d.Name, "slots", "%d: use 1 or more", s.Slots)
-	}
 	d.Command = slices.Concat(
 		[]string{literal(binary), "--addr", "{{.Addr}}", "--model", "{{.Model}}", "--slots", "{{.Slots}}"}, s.Args)
 	d.Models = []Model{{

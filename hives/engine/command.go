@@ -24,9 +24,15 @@ const (
 	maxArgBytes = 64 << 10
 )
 
+// functions are what a template may use beside those of text/template.
+var functions = template.FuncMap{
+	"add": func(a, b int) int { return a + b },
+	"mul": func(a, b int) int { return a * b },
+}
+
 // render fills in a template. An error does not name the template: the caller knows the field.
 func render(text string, v Vars) (string, error) {
-	t, err := template.New("").Option("missingkey=error").Parse(text)
+	t, err := template.New("").Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +97,7 @@ func (d Definition) argv(v Vars) ([]string, error) {
 
 // environ is the agent's environment without what is ours (its tokens are not the engine's
 // business), then what holds it to its device, then the definition's, then the marks: of one
-// name the last counts.
+// name the last counts. As in argv, what a template renders to nothing is left out.
 func (d Definition) environ(v Vars, device []string, mark, worker string) ([]string, error) {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "RBEE_") })
 	env = append(env, device...)
@@ -103,7 +109,9 @@ func (d Definition) environ(v Vars, device []string, mark, worker string) ([]str
 		if strings.ContainsRune(s, 0) {
 			return nil, fieldError(d.Name, "env."+name, "holds a zero byte")
 		}
-		env = append(env, name+"="+s)
+		if s != "" || text == "" {
+			env = append(env, name+"="+s)
+		}
 	}
 	return append(env, envMark+"="+mark, envWorker+"="+worker), nil
 }
@@ -160,7 +168,7 @@ func (d Definition) validateTemplates() error {
 }
 
 func check(text string, v Vars) error {
-	t, err := template.New("").Option("missingkey=zero").Parse(text)
+	t, err := template.New("").Option("missingkey=zero").Funcs(functions).Parse(text)
 	if err != nil {
 		return err
 	}
@@ -168,7 +176,7 @@ func check(text string, v Vars) error {
 }
 
 func (d Definition) validateModels() error {
-	if len(d.Models) == 0 && d.External == nil {
+	if len(d.Models) == 0 && d.External == nil && d.library == nil && !d.TakesFiles() {
 		return fieldError(d.Name, "models", "missing: list what it serves, such as [{ref: qwen, path: /models/qwen.gguf, vram_bytes: 6GiB, slots: 4}]")
 	}
 	seen := map[string]bool{}

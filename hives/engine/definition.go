@@ -51,6 +51,7 @@ type Definition struct {
 	// ModelName is the template of what `model` says in a request to the engine. Empty: what the
 	// client wrote. A model that has a Name of its own goes by that.
 	ModelName string
+	library   *ollamaLibrary // lists the models of an Ollama; nil for others
 	// Models are what this engine serves on this hive, sorted by Ref.
 	Models []Model
 }
@@ -58,7 +59,12 @@ type Definition struct {
 // TakesFiles tells whether the engine is handed the file of its model, and so can serve any
 // model of the catalog that names it.
 func (d Definition) TakesFiles() bool {
-	uses := func(text string) bool { return strings.Contains(text, ".ModelPath") }
+	return d.mentions(".ModelPath")
+}
+
+// mentions tells whether a template of the command or the environment uses a field.
+func (d Definition) mentions(field string) bool {
+	uses := func(text string) bool { return strings.Contains(text, field) }
 	return slices.ContainsFunc(d.Command, uses) || slices.ContainsFunc(slices.Collect(maps.Values(d.Env)), uses)
 }
 

@@ -6,7 +6,8 @@
 //   - Definition: how an engine is started, as an operator wrote it (Spec is its YAML).
 //   - Worker: the supervisor of one process. Run owns all its state in one loop; State, Alive,
 //     Generation and Tail may be called from any goroutine at any time.
-//   - Remote: what an external server serves, one that runs already and that a Worker only watches.
+//   - Listing: what an engine serves that has a list of its own: an external server, which runs
+//     already and which a Worker only watches, or an Ollama library.
 //   - Stream: one request to an engine, always as a stream, read to its honest end.
 //   - Orphan: a process that an earlier agent started and left behind.
 //   - Process: such a process as a Worker can go on with it (Options.Adopt).

@@ -74,14 +74,14 @@ func (s Spec) external(d Definition) (Definition, error) {
 			return Definition{}, fieldError(d.Name, "api_key_env", "the key in %.100s holds blanks or other characters that no header takes", x.KeyEnv)
 		}
 	}
-	if s.Slots < 0 {
-		return Definition{}, fieldError(d.Name, "slots", "%d: use 1 or more", s.Slots)
-	}
 	if x.Only, err = onlyModels(d.Name, s.Models); err != nil {
 		return Definition{}, err
 	}
 	if s.Health == "" {
 		d.Health = modelsPath
+	}
+	if slices.ContainsFunc(x.Only, func(m Model) bool { return m.VRAMBytes > 0 }) {
+		return Definition{}, fieldError(d.Name, "models", "a model of a server that runs already takes no memory here: leave vram_bytes out")
 	}
 	d.External = x
 	return d, d.Validate()
@@ -92,7 +92,7 @@ func (s Spec) external(d Definition) (Definition, error) {
 func onlyModels(engine string, specs []ModelSpec) ([]Model, error) {
 	var out []Model
 	for _, s := range specs {
-		m := Model{Ref: s.Ref, Name: s.Name, Slots: s.Slots, Context: s.Context}
+		m := Model{Ref: s.Ref, Name: s.Name, VRAMBytes: int64(s.VRAMBytes), Slots: s.Slots, Context: s.Context}
 		if m.Name == "" {
 			m.Ref, m.Name = cleanRef(s.Ref), s.Ref
 		}
@@ -101,8 +101,8 @@ func onlyModels(engine string, specs []ModelSpec) ([]Model, error) {
 			return nil, fieldError(engine, "models.ref", "%.70q: use 1 to 256 letters, digits and . _ : / @ + -", s.Ref)
 		case slices.ContainsFunc(out, func(had Model) bool { return had.Ref == m.Ref }):
 			return nil, fieldError(engine, "models", "%.100s is listed twice: keep one", m.Ref)
-		case s.Path != "" || s.VRAMBytes != 0:
-			return nil, fieldError(engine, "models", "%.100s: a model of a server that runs already has no path and no vram_bytes", m.Ref)
+		case s.Path != "" || s.VRAMBytes < 0:
+			return nil, fieldError(engine, "models", "%.100s: this engine has its models itself: leave path out, and vram_bytes 0 or more", m.Ref)
 		case m.Slots < 0 || m.Slots > 1<<16 || m.Context < 0:
 			return nil, fieldError(engine, "models", "%.100s: use 1 to 65536 slots, and a context of 0 or more", m.Ref)
 		}

@@ -33,7 +33,7 @@ func external(t testing.TB, url, more string) Definition {
 // served is what one question to a server with the definition gives.
 func served(t testing.TB, d Definition) ([]Model, error) {
 	t.Helper()
-	return NewRemote(d, func() {}, hclog.NewNullLogger()).list(t.Context())
+	return NewListing(d, func() {}, hclog.NewNullLogger()).read(t.Context())
 }
 
 // answering is a server that gives the same answer to every question, and refuses other keys.
@@ -131,7 +131,8 @@ func TestBadExternalDefinitionsNameTheFieldAndTheFix(t *testing.T) {
 		{`url: "http://h", command: [a]`, "engines.x.command: this engine has no such key: use api, api_key_env"},
 		{`url: "http://h", slots: -1`, "engines.x.slots"},
 		{`url: "http://h", models: [a, a]`, "listed twice"},
-		{`url: "http://h", models: [{ref: a, path: /m}]`, "has no path"},
+		{`url: "http://h", models: [{ref: a, path: /m}]`, "leave path out"},
+		{`url: "http://h", models: [{ref: a, vram_bytes: 1GiB}]`, "takes no memory here"},
 		{`url: "http://h", models: [{ref: "a b", name: x}]`, "engines.x.models.ref"},
 		{`url: "http://h", models: [{ref: a, slots: -1}]`, "1 to 65536"},
 		{`url: "http://h", health: nope`, "engines.x.health"},
@@ -182,9 +183,9 @@ func (l *lodger) close() { _ = l.http.Close() }
 func TestAnExternalServersModelsAreFollowed(t *testing.T) {
 	l := newLodger(t, `{"data":[{"id":"a"}]}`)
 	changed := make(chan struct{}, 100)
-	r := NewRemote(external(t, "http://"+l.addr, ""), func() { changed <- struct{}{} }, hclog.NewNullLogger())
+	r := NewListing(external(t, "http://"+l.addr, ""), func() { changed <- struct{}{} }, hclog.NewNullLogger())
 	r.every, r.retry, r.forget = time.Hour, 5*time.Millisecond, time.Hour
-	run := func(r *Remote) (stop func()) {
+	run := func(r *Listing) (stop func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan struct{})
 		go func() { defer close(over); r.Run(ctx) }()
@@ -214,7 +215,7 @@ func TestAnExternalServersModelsAreFollowed(t *testing.T) {
 	eventually(t, "it asked again", func() bool { return strings.Contains(r.Problem(), "no OpenAI server") })
 	stop()
 
-	r = NewRemote(external(t, "http://"+l.addr, ""), func() { changed <- struct{}{} }, hclog.NewNullLogger())
+	r = NewListing(external(t, "http://"+l.addr, ""), func() { changed <- struct{}{} }, hclog.NewNullLogger())
 	r.retry, r.forget = 5*time.Millisecond, 0
 	r.models.Store(&[]Model{{Ref: "b"}})
 	defer run(r)()

@@ -39,6 +39,7 @@ func testEngine(args []string) int {
 	loading := fs.String("loading-until", "", "503 until this file is there")
 	slots := fs.Int("slots", 0, "total_slots in /props")
 	key := fs.String("key", "", "wanted by /props")
+	alias := fs.String("alias", "", "model_alias in /props")
 	deaf := fs.Bool("deaf", false, "ignore SIGTERM")
 	child := fs.String("child", "", "start a child that does nothing: group, or session for one of its own")
 	idle := fs.Bool("idle", false, "only live")
@@ -81,12 +82,12 @@ func testEngine(args []string) int {
 		<-time.After(time.Minute) // never outlives a broken test for long
 		return 0
 	}
-	return serveTestEngine(*addr, *loading, *busy, *key, *slots)
+	return serveTestEngine(*addr, *loading, *busy, *key, *alias, *slots)
 }
 
 // askServer says what an external server serves, or what is wrong with it.
 func askServer(url string) int {
-	models, err := NewRemote(Definition{External: &External{URL: url}}, func() {}, hclog.NewNullLogger()).list(context.Background())
+	models, err := NewListing(Definition{External: &External{URL: url}}, func() {}, hclog.NewNullLogger()).read(context.Background())
 	fmt.Println(refs(models), err)
 	return 0
 }
@@ -111,7 +112,7 @@ func leaveTestEngine(args []string) int {
 	return 0
 }
 
-func serveTestEngine(addr, loading, busy, key string, slots int) int {
+func serveTestEngine(addr, loading, busy, key, alias string, slots int) int {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/slots", func(w http.ResponseWriter, _ *http.Request) {
 		if busy == "" {
@@ -133,7 +134,7 @@ func serveTestEngine(addr, loading, busy, key string, slots int) int {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprintf(w, `{"total_slots":%d}`, slots)
+		fmt.Fprintf(w, `{"total_slots":%d,"model_alias":%q,"default_generation_settings":{"n_ctx":512}}`, slots, alias)
 	})
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

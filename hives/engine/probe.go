@@ -26,6 +26,8 @@ type probe struct {
 	patience   time.Duration           // for one answer, once it was healthy
 	adopted    bool                    // requests of an earlier agent may still be in it
 	accept     func(body []byte) error // more that is asked of a good answer; nil for nothing
+	keyed      bool                    // it was given the key: nobody else takes it
+	alias      string                  // what it was told to call its model; empty: nothing
 	refused    int                     // connections refused in a row, up to now
 }
 
@@ -56,9 +58,13 @@ func (p *probe) run(ctx context.Context, out chan<- probed) {
 			answer = p.letGo(ctx)
 		}
 		if answer.ok && !loaded {
-			loaded = true
-			every, patience = p.timing.readyProbe, p.patience
-			answer.props = p.props(ctx)
+			var err error
+			if answer.props, err = p.props(ctx); err != nil {
+				answer = probed{why: err.Error()}
+			} else {
+				loaded = true
+				every, patience = p.timing.readyProbe, p.patience
+			}
 		}
 		select {
 		case <-ctx.Done():

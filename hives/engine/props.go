@@ -3,7 +3,10 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // engineProps is what llama-server says of itself in /props; zero for engines that have none.
@@ -19,13 +22,31 @@ type engineProps struct {
 
 func (e engineProps) context() int { return max(0, e.Settings.Context) }
 
-// props asks for them.
-func (p *probe) props(ctx context.Context) engineProps {
+// props asks for them. An error means that whoever answers on the port is not the process that
+// was started there: /health of another one answers just as well.
+func (p *probe) props(ctx context.Context) (engineProps, error) {
 	status, body, err := p.get(ctx, "/props", propsTimeout)
+	if p.keyed && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+		return engineProps{}, fmt.Errorf("another process answers on its port: it does not take this start's key (%d)", status)
+	}
 	var props engineProps
 	if err != nil || status != http.StatusOK || json.Unmarshal(body, &props) != nil {
-		return engineProps{}
+		return engineProps{}, nil
+	}
+	if p.alias != "" && props.Alias != p.alias {
+		return engineProps{}, fmt.Errorf("another process answers on its port: it serves %.100q, not %q", props.Alias, p.alias)
 	}
 	props.Slots = max(0, props.Slots)
-	return props
+	return props, nil
+}
+
+// keyed tells whether its processes are given the key of their start.
+func (d Definition) keyed() bool {
+	return d.mentions(".Key")
+}
+
+// aliased tells whether a llama-server of it is told to call its model by the ref.
+func (d Definition) aliased() bool {
+	at := slices.Index(d.Command, "--alias")
+	return at >= 0 && at+1 < len(d.Command) && strings.ReplaceAll(d.Command[at+1], " ", "") == "{{.Model}}"
 }

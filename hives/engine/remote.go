@@ -11,131 +11,18 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 )
 
 const (
-	remoteEvery  = 30 * time.Second // while it answers
-	remoteRetry  = 3 * time.Second  // while it does not
-	remoteForget = 5 * time.Minute  // silence after which its models are no longer offered
 	remoteAnswer = 10 * time.Second
-	// maxRemote bounds the models of one server.
+	// maxRemote bounds the models of one list.
 	maxRemote = 1000
 )
 
-// Remote knows what an external server serves. Run asks it; the other methods may be called at
-// any time from any goroutine.
-type Remote struct {
-	name    string
-	server  External
-	changed func()
-	logger  hclog.Logger
-	bell    chan struct{} // ask it now
-	asked   chan struct{} // closed after the first answer, or none
-
-	every, retry, forget time.Duration // what tests shorten
-
-	models  atomic.Pointer[[]Model] // written only by Run, as the next
-	problem atomic.Pointer[string]
-}
-
-// NewRemote makes what knows the server of an external definition. changed is called by Run when
-// the models are others; it must not block.
-func NewRemote(d Definition, changed func(), logger hclog.Logger) *Remote {
-	r := &Remote{name: d.Name, server: *d.External, changed: changed, logger: logger, bell: make(chan struct{}, 1), asked: make(chan struct{}),
-		every: remoteEvery, retry: remoteRetry, forget: remoteForget}
-	none, unasked := []Model{}, "it has not been asked yet"
-	r.models.Store(&none)
-	r.problem.Store(&unasked)
-	return r
-}
-
-// Models are what the server listed last, sorted by ref. It is not to be changed.
-func (r *Remote) Models() []Model { return *r.models.Load() }
-
-// Problem is why the server could not be asked last; empty when it answers.
-func (r *Remote) Problem() string { return *r.problem.Load() }
-
-// Ask has Run ask the server at once. It does not block.
-func (r *Remote) Ask() {
-	select {
-	case r.bell <- struct{}{}:
-	default:
-	}
-}
-
-// Asked is closed when the server was asked once, with whatever success.
-func (r *Remote) Asked() <-chan struct{} { return r.asked }
-
-// Run asks until ctx ends. Call it once.
-func (r *Remote) Run(ctx context.Context) {
-	heard := time.Now()
-	for first := true; ctx.Err() == nil; first = false {
-		wait := r.every
-		models, err := r.list(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil:
-			heard = time.Now()
-			r.set(models, "")
-		case time.Since(heard) >= r.forget:
-			r.set([]Model{}, err.Error())
-			wait = r.retry
-		default: // it may only be starting again: its models stay offered
-			r.set(r.Models(), err.Error())
-			wait = r.retry
-		}
-		if first {
-			close(r.asked)
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-r.bell:
-		case <-ctx.Done():
-		}
-		t.Stop()
-	}
-}
-
-// set publishes, and says what is new.
-func (r *Remote) set(models []Model, problem string) {
-	had, before := r.Models(), r.Problem()
-	r.models.Store(&models)
-	r.problem.Store(&problem)
-	switch {
-	case problem != "" && problem != before:
-		r.logger.Error("external engine: "+problem, "engine", r.name, "url", r.server.URL)
-	case problem == "" && before != "":
-		r.logger.Info("external engine answers", "engine", r.name, "url", r.server.URL, "models", refs(models))
-	case !slices.Equal(had, models):
-		r.logger.Info("external engine serves other models now", "engine", r.name, "models", refs(models))
-	}
-	if !slices.Equal(had, models) {
-		r.changed()
-	}
-}
-
-func refs(models []Model) string {
-	var out []string
-	for _, m := range models {
-		out = append(out, m.Ref)
-	}
-	return some(out)
-}
-
-// some lists names for people, not more than ten.
-func some(names []string) string {
-	if len(names) > 10 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:10], ", "), len(names)-10)
-	}
-	return strings.Join(names, ", ")
-}
+// remote is an external server as one that lists models.
+type remote struct{ server External }
 
 // listedModel is one element of `data` in /v1/models, as far as servers agree.
 type listedModel struct {
@@ -145,7 +32,7 @@ type listedModel struct {
 }
 
 // list asks the server for its models. Its errors are for people.
-func (r *Remote) list(ctx context.Context) ([]Model, error) {
+func (r remote) list(ctx context.Context) ([]Model, error) {
 	p := probe{base: r.server.URL, key: r.server.Key}
 	status, body, err := p.get(ctx, modelsPath, remoteAnswer)
 	if err != nil {
@@ -157,13 +44,13 @@ func (r *Remote) list(ctx context.Context) ([]Model, error) {
 	}
 	props := engineProps{}
 	if slices.ContainsFunc(listed, func(m listedModel) bool { return m.OwnedBy == "llamacpp" }) {
-		props = p.props(ctx)
+		props, _ = p.props(ctx) // one that does not tell has none
 	}
 	return r.offer(listed, props)
 }
 
 // parse reads the answer to /v1/models.
-func (r *Remote) parse(status int, body []byte) ([]listedModel, error) {
+func (r remote) parse(status int, body []byte) ([]listedModel, error) {
 	switch status {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -186,7 +73,7 @@ func (r *Remote) parse(status int, body []byte) ([]listedModel, error) {
 }
 
 // offer makes models of what is listed, and wanted.
-func (r *Remote) offer(listed []listedModel, props engineProps) ([]Model, error) {
+func (r remote) offer(listed []listedModel, props engineProps) ([]Model, error) {
 	slices.SortFunc(listed, func(a, b listedModel) int { return strings.Compare(a.ID, b.ID) })
 	out := []Model{}
 	var ids []string
@@ -215,7 +102,7 @@ func (r *Remote) offer(listed []listedModel, props engineProps) ([]Model, error)
 }
 
 // complete fills in what the config does not say.
-func (r *Remote) complete(m Model, l listedModel, props engineProps) Model {
+func (r remote) complete(m Model, l listedModel, props engineProps) Model {
 	for _, slots := range []int{r.server.Slots, props.Slots, usualSlots(l.OwnedBy)} {
 		if m.Slots == 0 {
 			m.Slots = min(max(0, slots), 1<<12)

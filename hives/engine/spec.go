@@ -26,17 +26,18 @@ type Spec struct {
 	StartTimeout Duration          `yaml:"start_timeout"`
 	StopGrace    Duration          `yaml:"stop_grace"`
 	ModelName    string            `yaml:"model_name"`
+	ModelsFrom   string            `yaml:"models_from"` // ollama: beside Models, or all
 	Models       []ModelSpec       `yaml:"models"`
 
 	// Keys of a server that runs already.
 	URL       string `yaml:"url"`
 	APIKeyEnv string `yaml:"api_key_env"`
 
-	Slots int `yaml:"slots"` // of builtin, or of each model of a server that runs already
+	Slots int `yaml:"slots"` // of builtin, or of each model that does not say
 
-	// Keys of builtin alone.
-	Binary    string       `yaml:"binary"`
-	Args      []string     `yaml:"args"`
+	Binary    string       `yaml:"binary"`     // the program of builtin or of a ready definition
+	ExtraArgs []string     `yaml:"extra_args"` // of a ready definition, after its own
+	Args      []string     `yaml:"args"`       // of builtin
 	VRAMBytes device.Bytes `yaml:"vram_bytes"`
 }
 
@@ -53,7 +54,8 @@ type ModelSpec struct {
 // Keys that each kind of entry may have.
 var (
 	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace"}
-	commandKeys  = append([]string{"command", "api", "health", "health_status", "model_name", "models"}, commonKeys...)
+	commandKeys  = append([]string{"command", "api", "health", "health_status", "model_name", "models", "models_from", "slots"}, commonKeys...)
+	readyKeys    = append([]string{"binary", "extra_args"}, commandKeys...)
 	builtinKeys  = append([]string{"binary", "args", "slots", "vram_bytes"}, commonKeys...)
 	externalKeys = []string{"url", "api_key_env", "slots", "models", "api", "health", "health_status", "start_timeout"}
 	modelKeys    = []string{"ref", "name", "path", "vram_bytes", "slots", "context"}
@@ -61,7 +63,7 @@ var (
 
 // UnmarshalYAML is strict: a key that no engine has is an error that names it.
 func (s *Spec) UnmarshalYAML(n *yaml.Node) error {
-	if err := knownKeys(n, "an engine", slices.Concat(commandKeys, builtinKeys, externalKeys)); err != nil {
+	if err := knownKeys(n, "an engine", slices.Concat(readyKeys, builtinKeys, externalKeys)); err != nil {
 		return err
 	}
 	type plain Spec // without this method
@@ -116,8 +118,18 @@ func Definitions(specs map[string]Spec) ([]Definition, error) {
 }
 
 // Definition checks s, fills in defaults and returns what it means under that name. The name
-// builtin is our own rbee-worker, whose binary must be found; all others need a command or a url.
+// builtin is our own rbee-worker, and a ready definition's is laid over that one: their programs
+// must be found. All others need a command or a url.
 func (s Spec) Definition(name string) (Definition, error) {
+	if err := s.onlyKeysOf(name); err != nil {
+		return Definition{}, err
+	}
+	if r, ok := ready()[name]; ok && s.URL == "" {
+		var err error
+		if s, err = s.over(r); err != nil {
+			return Definition{}, fieldError(name, "binary", "%v", err)
+		}
+	}
 	d := Definition{
 		Name: name, Command: slices.Clone(s.Command), Env: maps.Clone(s.Env), Dir: s.Dir,
 		Health:       cmp.Or(s.Health, DefaultHealth),
@@ -126,29 +138,47 @@ func (s Spec) Definition(name string) (Definition, error) {
 		StopGrace:    cmp.Or(time.Duration(s.StopGrace), DefaultStopGrace),
 		ModelName:    s.ModelName,
 	}
-	if err := s.onlyKeysOf(name); err != nil {
-		return Definition{}, err
-	}
-	if s.API != "" && s.API != "openai" {
+	switch {
+	case s.API != "" && s.API != "openai":
 		return Definition{}, fieldError(name, "api", "%.40q is not known: use openai, or leave it out", s.API)
-	}
-	if name == BuiltinName {
+	case s.ModelsFrom != "" && s.ModelsFrom != fromOllama:
+		return Definition{}, fieldError(name, "models_from", "%.40q is not known: use %s, or list the models", s.ModelsFrom, fromOllama)
+	case s.Slots < 0:
+		return Definition{}, fieldError(name, "slots", "%d: use 1 or more", s.Slots)
+	case name == BuiltinName:
 		return s.builtin(d)
-	}
-	if s.URL != "" {
+	case s.URL != "":
 		return s.external(d)
+	case s.ModelsFrom != "":
+		return s.fromLibrary(d)
 	}
 	for _, m := range s.Models {
 		d.Models = append(d.Models, Model{Ref: m.Ref, Name: m.Name, Path: m.Path, VRAMBytes: int64(m.VRAMBytes),
-			Slots: cmp.Or(m.Slots, DefaultSlots), Context: m.Context})
+			Slots: cmp.Or(m.Slots, s.Slots, DefaultSlots), Context: m.Context})
 	}
 	slices.SortStableFunc(d.Models, func(a, b Model) int { return cmp.Compare(a.Ref, b.Ref) })
+	return d, d.Validate()
+}
+
+// fromLibrary completes d for an engine whose models stand in an Ollama library.
+func (s Spec) fromLibrary(d Definition) (Definition, error) {
+	dir, err := ollamaDir(d.Env)
+	if err != nil {
+		return Definition{}, fieldError(d.Name, "env", "%v", err)
+	}
+	d.library = &ollamaLibrary{dir: dir, slot: cmp.Or(s.Slots, DefaultSlots)}
+	if d.library.only, err = onlyModels(d.Name, s.Models); err != nil {
+		return Definition{}, err
+	}
 	return d, d.Validate()
 }
 
 // onlyKeysOf refuses keys of another kind of entry.
 func (s Spec) onlyKeysOf(name string) error {
 	known := commandKeys
+	if _, isReady := ready()[name]; isReady {
+		known = readyKeys
+	}
 	switch {
 	case name == BuiltinName:
 		known = builtinKeys

@@ -123,7 +123,7 @@ func dead(pid int) bool {
 func TestWorkerBecomesReadyAndStops(t *testing.T) {
 	w := runWorker(t, definition("-slots", "2", "-key", "{{.Key}}", "-say", "hello"), nil)
 	s := w.ready()
-	if s.Generation != 1 || s.Port == 0 || s.PID == 0 || s.StartTicks == 0 || s.Progress != 1 || s.Slots != 2 || s.Key == "" ||
+	if s.Generation != 1 || s.Port == 0 || s.PID == 0 || s.StartTicks == 0 || s.Progress != 1 || s.Slots != 2 || s.Context != 512 || s.Key == "" ||
 		s.BaseURL != fmt.Sprintf("http://127.0.0.1:%d", s.Port) {
 		t.Fatalf("%+v", s)
 	}
