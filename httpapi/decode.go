@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 
 	"queen-rbee/fsm"
@@ -21,11 +22,11 @@ func decodeOpen(data []byte, v any) error {
 }
 
 func decodeFields(data []byte, v any, strict bool) error {
-	fields, err := scanObject(data)
+	fields, _, err := scanObject(data)
 	if err != nil {
 		return err
 	}
-	if err := checkFields(fields, v, strict); err != nil {
+	if err := checkFields(fields, fieldsOf(v), strict); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -36,9 +37,44 @@ func decodeFields(data []byte, v any, strict bool) error {
 		return invalidJSON(err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fsm.Errorf(fsm.CodeInvalid, "body: more follows after the JSON object; send just one")
+		return errMore()
 	}
 	return nil
+}
+
+// decodeBare reads one JSON object without decoding what is in it.
+func decodeBare(data []byte) ([]field, error) {
+	fields, end, err := scanObject(data)
+	if err != nil {
+		return nil, err
+	}
+	if !json.Valid(data[:end]) {
+		return nil, invalidJSON(json.Unmarshal(data[:end], &struct{}{}))
+	}
+	if len(bytes.TrimLeft(data[end:], " \t\r\n")) > 0 {
+		return nil, errMore()
+	}
+	return fields, nil
+}
+
+func errMore() error {
+	return fsm.Errorf(fsm.CodeInvalid, "body: more follows after the JSON object; send just one")
+}
+
+// fieldError is what is wrong with one field, or header, of a request. Its message names the
+// field; the OpenAI API tells it apart, too.
+type fieldError struct {
+	field string
+	err   *fsm.Error
+}
+
+func (e *fieldError) Error() string { return e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+// errField refuses a request for one of its fields.
+func errField(name, format string, args ...any) error {
+	name = fmt.Sprintf("%.100s", name)
+	return &fieldError{name, fsm.Errorf(fsm.CodeInvalid, "%s: %s", name, fmt.Sprintf(format, args...))}
 }
 
 // invalidJSON names what is wrong in the words of the field.
@@ -48,7 +84,7 @@ func invalidJSON(err error) error {
 		if field == "" {
 			field = "body"
 		}
-		return fsm.Errorf(fsm.CodeInvalid, "%s: is a JSON %s, must be %s", field, e.Value, wanted(e))
+		return errField(field, "is a JSON %s, must be %s", e.Value, wanted(e))
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fsm.Errorf(fsm.CodeInvalid, "body: not JSON at byte %d: %v", e.Offset, e)

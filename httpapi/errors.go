@@ -23,6 +23,7 @@ var statuses = map[string]int{
 	fsm.CodeModelNotFound:       http.StatusNotFound,
 	codeMethod:                  http.StatusMethodNotAllowed,
 	codeEncoding:                http.StatusUnsupportedMediaType,
+	codeMediaType:               http.StatusUnsupportedMediaType,
 	fsm.CodeTimeout:             http.StatusRequestTimeout,
 	fsm.CodeConflict:            http.StatusConflict,
 	fsm.CodeStale:               http.StatusConflict,
@@ -48,6 +49,7 @@ var statuses = map[string]int{
 const (
 	codeMethod      = "method_not_allowed"
 	codeEncoding    = "unsupported_encoding"
+	codeMediaType   = "unsupported_media_type"
 	codeBusy        = "too_many_requests" // this queen's bound, not the cluster's
 	codeDraining    = "draining"          // this queen is leaving; another serves
 	codeUnreachable = "hive_unreachable"
@@ -66,6 +68,14 @@ var retryAfter = map[string]time.Duration{
 	codeUnreachable:        5 * time.Second,
 }
 
+// notAgain is what the OpenAI SDKs would ask again for by the status alone, although it would
+// be the same again, or more than was wanted.
+var notAgain = map[string]bool{
+	fsm.CodeConflict:         true,
+	fsm.CodeDeadlineExceeded: true,
+	codeDiverged:             true,
+}
+
 // failure is an error as a client sees it.
 type failure struct {
 	status     int
@@ -73,6 +83,7 @@ type failure struct {
 	message    string
 	retryAfter time.Duration
 	job        string
+	param      string // field or header that is wrong, empty for none
 }
 
 // failureOf finds the code in an error's chain. What has none is internal: its text is for
@@ -97,6 +108,11 @@ func failureOf(err error) failure {
 	}
 	if j, ok := errors.AsType[*jobError](err); ok {
 		f.job = j.job
+	}
+	if e, ok := errors.AsType[*fieldError](err); ok {
+		f.param = e.field
+	} else if f.code == fsm.CodeModelNotFound {
+		f.param = "model"
 	}
 	return f
 }
@@ -124,7 +140,7 @@ type problem struct {
 	Code   string `json:"code"`
 }
 
-// openAIError is the shape of the OpenAI API. Param is always null: the message names the field.
+// openAIError is the shape of the OpenAI API.
 type openAIError struct {
 	Error struct {
 		Message string  `json:"message"`
@@ -137,6 +153,9 @@ type openAIError struct {
 func openAIErrorOf(f failure) openAIError {
 	var e openAIError
 	e.Error.Message, e.Error.Code = f.message, f.code
+	if f.param != "" {
+		e.Error.Param = &f.param
+	}
 	switch {
 	case f.status == http.StatusUnauthorized:
 		e.Error.Type, e.Error.Code = "authentication_error", "invalid_api_key"
@@ -169,6 +188,9 @@ func writeFailure(w http.ResponseWriter, f failure, openAI bool) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	if openAI {
+		if notAgain[f.code] {
+			h.Set("X-Should-Retry", "false")
+		}
 		h.Set("Content-Type", "application/json")
 		body = openAIErrorOf(f)
 	}

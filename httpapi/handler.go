@@ -74,7 +74,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		w := &statusWriter{ResponseWriter: rw}
 		if !s.join() {
 			s.leaveBody(w)
-			writeFailure(w, failureOf(errDraining()), strings.HasPrefix(hr.URL.Path, "/v1/"))
+			writeFailure(w, failureOf(errDraining()), speaksOpenAI(hr.URL.Path))
 			return
 		}
 		defer s.background.Done()
@@ -83,6 +83,9 @@ func (s *Server) wrap(rt route) http.Handler {
 		id := ulid.Make().String()
 		w.Header().Set(headerQueen, s.cfg.Name)
 		w.Header().Set(headerRequest, id)
+		if speaksOpenAI(hr.URL.Path) {
+			w.Header().Set("X-Request-Id", id) // where the OpenAI SDKs look for it
+		}
 		r := &request{Request: hr, vars: map[string]string{}, graceTime: -1, budget: s.budgetOf(rt.access), unread: hr.ContentLength != 0}
 		err := s.serve(rt, w, r)
 		r.releaseBody()
@@ -103,22 +106,22 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *request) error {
 	for k, v := range mux.Vars(hr) {
 		plain, err := url.PathUnescape(v)
 		if err != nil {
-			return fsm.Errorf(fsm.CodeInvalid, "%s: %.100q is not escaped as a path: %v", k, v, err)
+			return errField(k, "%.100q is not escaped as a path: %v", v, err)
 		}
 		if len(plain) > maxPathID {
-			return fsm.Errorf(fsm.CodeInvalid, "%s: %d bytes in the path, at most %d", k, len(plain), maxPathID)
+			return errField(k, "%d bytes in the path, at most %d", len(plain), maxPathID)
 		}
 		r.vars[k] = plain
 	}
 	if g := hr.Header.Get(headerGrace); g != "" {
 		d, err := time.ParseDuration(g)
 		if err != nil || d < 0 || d > time.Hour {
-			return fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be a duration of 0s to 1h", headerGrace, g)
+			return errField(headerGrace, "%.40q must be a duration of 0s to 1h", g)
 		}
 		r.graceTime = d
 	}
 	if _, err := url.ParseQuery(hr.URL.RawQuery); err != nil {
-		return fsm.Errorf(fsm.CodeInvalid, "query: does not parse: %v", err)
+		return errField("query", "does not parse: %v", err)
 	}
 	if rt.body != 0 {
 		limit := rt.body
@@ -147,7 +150,7 @@ func (s *Server) consistency(w http.ResponseWriter, r *request, always bool) err
 	if h := r.Header.Get(headerIndex); h != "" {
 		index, err := strconv.ParseUint(h, 10, 64)
 		if err != nil {
-			return fsm.Errorf(fsm.CodeInvalid, "%s: %.40q is not an index", headerIndex, h)
+			return errField(headerIndex, "%.40q is not an index", h)
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
@@ -171,7 +174,7 @@ func (s *Server) consistency(w http.ResponseWriter, r *request, always bool) err
 			w.Header().Set(headerLastContact, strconv.FormatInt(st.LastContact, 10))
 		}
 	default:
-		return fsm.Errorf(fsm.CodeInvalid, "consistency: %.40q must be local or strong", c)
+		return errField("consistency", "%.40q must be local or strong", c)
 	}
 	return nil
 }
@@ -192,7 +195,7 @@ func (r *request) idempotencyKey() (string, error) {
 	}
 	unfit := func(c rune) bool { return c < ' ' || c > '~' }
 	if k := keys[0]; len(keys) > 1 || k == "" || len(k) > maxIdempotencyKey || strings.ContainsFunc(k, unfit) {
-		return "", fsm.Errorf(fsm.CodeInvalid, "Idempotency-Key: give one of 1 to %d printable ASCII characters, or none", maxIdempotencyKey)
+		return "", errField("Idempotency-Key", "give one of 1 to %d printable ASCII characters, or none", maxIdempotencyKey)
 	}
 	return keys[0], nil
 }
@@ -219,7 +222,7 @@ func (s *Server) answerError(w *statusWriter, r *request, id string, err error) 
 	if r.unread {
 		s.leaveBody(w)
 	}
-	writeFailure(w, f, strings.HasPrefix(r.URL.Path, "/v1/"))
+	writeFailure(w, f, speaksOpenAI(r.URL.Path))
 }
 
 // leaveBody ends the connection after the answer: the rest of a body that nobody reads must

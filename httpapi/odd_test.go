@@ -225,6 +225,10 @@ func oddPlaces(job string) (all []odd) {
 		get("/v1/models/"+m, 404, fsm.CodeModelNotFound, "is offered by no hive")
 	}
 	get("/v1/nothing", 404, fsm.CodeNotFound, "there is nothing at")
+	get("/v1", 404, fsm.CodeNotFound, "there is nothing at")
+	get("/v1/v1/models", 404, fsm.CodeNotFound, "base URL end in /v1 once")
+	get("/models", 404, fsm.CodeNotFound, "base URL end in /v1")
+	all = append(all, odd{"no /v1", "POST", "/chat/completions", chatWith(`"n":1`), nil, 404, fsm.CodeNotFound, "base URL end in /v1"})
 	for _, id := range []string{"x", "-1.5", "1", "1.", ".1", "1.1.1", "1.0", "4294967296.1", "1.9223372036854775808", "1.+5", "+1.1", "1e3.1", "\xff", strings.Repeat("9", 5000)} {
 		all = append(all, odd{fmt.Sprintf("Last-Event-ID %.20q", id), "GET", "/v2/jobs/" + job + "/events", "", []string{"Last-Event-ID", id}, 400, invalid, "Last-Event-ID: "})
 	}
@@ -368,7 +372,7 @@ func TestOddInput(t *testing.T) {
 			conn := dial(t, addr)
 			go conn.say(whole(c.method, c.path, c.body, c.headers...))
 			resp, text := conn.answer()
-			code, message := told(t, text, strings.HasPrefix(c.path, "/v1/"))
+			code, message := told(t, text, speaksOpenAI(c.path))
 			if resp.StatusCode != c.status || code != c.code && code != "invalid_api_key" || !strings.Contains(message, c.says) {
 				t.Errorf("%d %s: %s\nwant %d %s with %q", resp.StatusCode, code, message, c.status, c.code, c.says)
 			}

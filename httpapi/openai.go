@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -13,52 +12,23 @@ import (
 // openAIGrace is how long a run on /v1 waits once its client was seen to go: SDKs do not come back.
 const openAIGrace = 500 * time.Millisecond
 
-// openAIRequest is what is read of an OpenAI body; everything else goes through as it came.
-type openAIRequest struct {
-	Model               string          `json:"model"`
-	Stream              bool            `json:"stream"`
-	MaxTokens           *int            `json:"max_tokens"`
-	MaxCompletionTokens *int            `json:"max_completion_tokens"`
-	N                   *int            `json:"n"`
-	Messages            json.RawMessage `json:"messages"`
-	Prompt              json.RawMessage `json:"prompt"`
-}
-
 // chatCompletions is POST /v1/chat/completions.
 func (s *Server) chatCompletions(w http.ResponseWriter, r *request) error {
-	return s.openAI(w, r, func(o *openAIRequest) error {
-		var messages []json.RawMessage
-		if json.Unmarshal(o.Messages, &messages) != nil || len(messages) == 0 || len(messages) > maxMessages {
-			return fsm.Errorf(fsm.CodeInvalid, "messages: must be a list of 1 to %d messages", maxMessages)
-		}
-		for i, m := range messages {
-			if err := validateMessage(i, m); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.openAI(w, r, chatFields, "messages")
 }
 
 // completions is POST /v1/completions.
 func (s *Server) completions(w http.ResponseWriter, r *request) error {
-	return s.openAI(w, r, func(o *openAIRequest) error {
-		switch {
-		case len(o.Prompt) == 0 || string(o.Prompt) == "null":
-			return fsm.Errorf(fsm.CodeInvalid, "prompt: is missing")
-		case o.Prompt[0] != '"' && o.Prompt[0] != '[':
-			return fsm.Errorf(fsm.CodeInvalid, "prompt: is %.40q, must be a string or a list", o.Prompt)
-		}
-		return nil
-	})
+	return s.openAI(w, r, completionFields, "prompt")
 }
 
-func (s *Server) openAI(w http.ResponseWriter, r *request, validate func(*openAIRequest) error) error {
-	var o openAIRequest
-	if err := decodeOpen(r.body, &o); err != nil {
+// openAI runs a job for a body whose fields have shapes; the needed ones must be there.
+func (s *Server) openAI(w http.ResponseWriter, r *request, shapes map[string]shape, needed ...string) error {
+	if err := saysJSON(r.Header.Get("Content-Type")); err != nil {
 		return err
 	}
-	if err := o.validate(validate); err != nil {
+	o, err := readOpenAI(r.body, shapes, needed...)
+	if err != nil {
 		return err
 	}
 	job := fsm.Job{
@@ -87,21 +57,6 @@ func (s *Server) openAI(w http.ResponseWriter, r *request, validate func(*openAI
 		return err
 	}
 	return writeBytes(w, sink.folded)
-}
-
-func (o *openAIRequest) validate(more func(*openAIRequest) error) error {
-	if err := validateModel(o.Model); err != nil {
-		return err
-	}
-	for name, v := range map[string]*int{"max_tokens": o.MaxTokens, "max_completion_tokens": o.MaxCompletionTokens} {
-		if v != nil && (*v < 1 || *v > maxTokens) {
-			return fsm.Errorf(fsm.CodeInvalid, "%s: is %d, must be 1 to %d", name, *v, maxTokens)
-		}
-	}
-	if o.N != nil && (*o.N < 1 || *o.N > 128) {
-		return fsm.Errorf(fsm.CodeInvalid, "n: is %d, must be 1 to 128", *o.N)
-	}
-	return more(o)
 }
 
 // extensions reads what OpenAI clients say in headers: priority, session, deadline.

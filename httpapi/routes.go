@@ -104,7 +104,7 @@ func (s *Server) router() http.Handler {
 		m.Path(path).Handler(s.wrap(wrongMethod(methods[path])))
 	}
 	m.NotFoundHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
-		return fsm.Errorf(fsm.CodeNotFound, "there is nothing at %.20s %.200q; paths are as docs/api.md writes them, without // and ..", r.Method, r.URL.Path)
+		return nothingAt(r.Method, r.URL.Path)
 	}})
 	return m
 }

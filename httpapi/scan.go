@@ -17,48 +17,64 @@ const (
 	maxFields = 1024 // of the outermost object
 )
 
+// field is one of an object's outermost fields.
+type field struct {
+	name       string
+	raw        []byte // its value as it came, without blanks around it
+	begin, end int    // from its name's quote to behind its value
+}
+
 // scanObject looks at a body before it is decoded, for what encoding/json takes and nobody else
-// should: text that is not UTF-8, nesting without end, a field given twice, of which an engine
-// may read the other one. It gives the outermost object's fields; what is wrong with the JSON
-// itself is left to the decoder, but for the two ends.
-func scanObject(data []byte) (fields []string, err error) {
+// should: text that is not UTF-8, nesting without end. It gives the outermost object's fields,
+// whose places mean nothing unless data[:end] is valid JSON; end is the index behind the object.
+func scanObject(data []byte) (fields []field, end int, err error) {
 	if err := scanBegin(data); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	seen := map[string]bool{}
-	depth, key := 0, false // a string that begins now is a field's name
+	var f field
+	depth, value := 0, -1      // where the value of f begins
+	key, named := false, false // a string that begins now is a field's name; f has its name
+	closeAt := func(i int) {
+		if value >= 0 {
+			f.raw = bytes.Trim(data[value:i], " \t\r\n")
+			f.end = value + len(bytes.TrimRight(data[value:i], " \t\r\n"))
+			fields, value = append(fields, f), -1
+		}
+	}
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
 		case '{', '[':
 			if depth++; depth > maxDepth {
-				return nil, fsm.Errorf(fsm.CodeInvalid, "body: is nested deeper than %d levels at byte %d", maxDepth, i)
+				return nil, 0, fsm.Errorf(fsm.CodeInvalid, "body: is nested deeper than %d levels at byte %d", maxDepth, i)
 			}
 			key = depth == 1
 		case '}', ']':
 			if depth--; depth == 0 {
-				return fields, nil // what follows is the decoder's to refuse
+				closeAt(i)
+				return fields, i + 1, nil // what follows is the decoder's to refuse
 			}
 		case ',':
-			key = depth == 1
+			if key = depth == 1; key {
+				closeAt(i)
+			}
+		case ':':
+			if named {
+				value, named = i+1, false
+			}
 		case '"':
 			end := stringEnd(data, i+1)
 			if key {
-				name := fieldName(data[i:end])
-				if seen[name] {
-					return nil, fsm.Errorf(fsm.CodeInvalid, "%.100s: is given twice", name)
+				if f = (field{name: fieldName(data[i:end]), begin: i}); len(fields) == maxFields {
+					return nil, 0, fsm.Errorf(fsm.CodeInvalid, "body: has more than %d fields", maxFields)
 				}
-				if seen[name] = true; len(seen) > maxFields {
-					return nil, fsm.Errorf(fsm.CodeInvalid, "body: has more than %d fields", maxFields)
-				}
-				fields = append(fields, name)
 			}
-			i, key = end-1, false
+			i, key, named = end-1, false, key
 		}
 	}
 	if depth > 0 {
-		return nil, fsm.Errorf(fsm.CodeInvalid, "body: not JSON: it ends in the middle")
+		return nil, 0, fsm.Errorf(fsm.CodeInvalid, "body: not JSON: it ends in the middle")
 	}
-	return fields, nil // no object at all
+	return fields, len(data), nil // no object at all
 }
 
 // scanBegin tells a body that cannot be a JSON object from its encoding and its first bytes.
@@ -113,19 +129,24 @@ func fieldName(quoted []byte) string {
 	return name
 }
 
-// checkFields refuses fields that the decoder would take for another of v's although an engine
-// would not, being written otherwise; with strict also those that v does not have.
-func checkFields(fields []string, v any, strict bool) error {
-	known := fieldsOf(v)
+// checkFields refuses fields that are given twice, of which an engine may read the other one, and
+// those that a decoder would take for another of the known ones although an engine would not,
+// being written otherwise; with strict also those that are not known.
+func checkFields(fields []field, known []string, strict bool) error {
+	seen := make(map[string]bool, len(known))
 	for _, f := range fields {
-		if slices.Contains(known, f) {
+		if slices.Contains(known, f.name) {
+			if seen[f.name] {
+				return errField(f.name, "is given twice")
+			}
+			seen[f.name] = true
 			continue
 		}
-		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, f) }); i >= 0 {
-			return fsm.Errorf(fsm.CodeInvalid, "%.100s: write it as %s", f, known[i])
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, f.name) }); i >= 0 {
+			return errField(f.name, "write it as %s", known[i])
 		}
 		if strict {
-			return fsm.Errorf(fsm.CodeInvalid, "%.100s: is no field of this request; there are %s", f, strings.Join(known, ", "))
+			return errField(f.name, "is no field of this request; there are %s", strings.Join(known, ", "))
 		}
 	}
 	return nil

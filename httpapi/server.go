@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,7 +126,7 @@ func New(cfg Config) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if door.Crowded(r.Context()) {
 		s.leaveBody(w)
-		writeFailure(w, failureOf(s.errCrowded()), strings.HasPrefix(r.URL.Path, "/v1/"))
+		writeFailure(w, failureOf(s.errCrowded()), speaksOpenAI(r.URL.Path))
 		return
 	}
 	if r.ContentLength != 0 {

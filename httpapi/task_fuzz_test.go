@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -32,9 +34,35 @@ func FuzzTask(f *testing.F) {
 		if err != nil || !strings.HasPrefix(string(engine), `{"`) {
 			t.Errorf("accepted, but its body is %q: %v", engine, err)
 		}
-		var o openAIRequest
-		if err := decodeOpen(engine, &o); err != nil || o.Model != job.Model {
+		var o struct{ Model string }
+		if err := json.Unmarshal(engine, &o); err != nil || o.Model != job.Model {
 			t.Errorf("the engine would read %q of %q: %v", o.Model, job.Model, err)
+		}
+	})
+}
+
+// FuzzOpenAI: no body makes a handler panic, and what is taken is an object whose model and
+// stream are those that its engine will read.
+func FuzzOpenAI(f *testing.F) {
+	for _, o := range oddOpenAI() {
+		if len(o.body) < 4<<10 {
+			f.Add([]byte(o.body))
+		}
+	}
+	f.Add([]byte(oddFields))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, shapes := range []map[string]shape{chatFields, completionFields} {
+			o, err := readOpenAI(body, shapes)
+			if err != nil {
+				refusedWell(t, err)
+				continue
+			}
+			var engine map[string]any
+			dec := json.NewDecoder(bytes.NewReader(body))
+			dec.UseNumber()
+			if err := dec.Decode(&engine); err != nil || engine["model"] != o.Model || o.Stream != (engine["stream"] == true) {
+				t.Errorf("%q is read as %+v, by an engine as %v: %v", body, o, engine, err)
+			}
 		}
 	})
 }

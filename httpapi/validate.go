@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,19 +32,19 @@ func (t *taskRequest) validate() error {
 	}
 	switch {
 	case t.Prompt == nil && t.Messages == nil:
-		return fsm.Errorf(fsm.CodeInvalid, "prompt: give a prompt, or messages")
+		return errField("prompt", "give a prompt, or messages")
 	case t.Prompt != nil && t.Messages != nil:
-		return fsm.Errorf(fsm.CodeInvalid, "prompt: give either a prompt or messages, not both")
+		return errField("prompt", "give either a prompt or messages, not both")
 	case t.Messages != nil && len(t.Messages) == 0:
-		return fsm.Errorf(fsm.CodeInvalid, "messages: is empty; at least one message is needed")
+		return errField("messages", "is empty; at least one message is needed")
 	case len(t.Messages) > maxMessages:
-		return fsm.Errorf(fsm.CodeInvalid, "messages: %d, at most %d", len(t.Messages), maxMessages)
+		return errField("messages", "%d, at most %d", len(t.Messages), maxMessages)
 	case t.MaxTokens != nil && (*t.MaxTokens < 1 || *t.MaxTokens > maxTokens):
-		return fsm.Errorf(fsm.CodeInvalid, "max_tokens: is %d, must be 1 to %d", *t.MaxTokens, maxTokens)
+		return errField("max_tokens", "is %d, must be 1 to %d", *t.MaxTokens, maxTokens)
 	case t.Temperature != nil && (*t.Temperature < 0 || *t.Temperature > 2):
-		return fsm.Errorf(fsm.CodeInvalid, "temperature: is %g, must be 0 to 2", *t.Temperature)
+		return errField("temperature", "is %g, must be 0 to 2", *t.Temperature)
 	case t.TopP != nil && (*t.TopP <= 0 || *t.TopP > 1):
-		return fsm.Errorf(fsm.CodeInvalid, "top_p: is %g, must be above 0, at most 1", *t.TopP)
+		return errField("top_p", "is %g, must be above 0, at most 1", *t.TopP)
 	}
 	if err := cmp.Or(validateName("session", t.Session, maxName), validateName("hive", t.Hive, fsm.MaxID)); err != nil {
 		return err
@@ -58,7 +59,7 @@ func (t *taskRequest) validate() error {
 
 func validateModel(model string) error {
 	if model == "" {
-		return fsm.Errorf(fsm.CodeInvalid, "model: is missing; GET /v1/models lists what there is")
+		return errField("model", "is missing; GET /v1/models lists what there is")
 	}
 	return validateName("model", model, maxName)
 }
@@ -68,9 +69,9 @@ func validateModel(model string) error {
 func validateName(field, name string, most int) error {
 	switch {
 	case len(name) > most:
-		return fsm.Errorf(fsm.CodeInvalid, "%s: %d bytes, at most %d", field, len(name), most)
+		return errField(field, "%d bytes, at most %d", len(name), most)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return fsm.Errorf(fsm.CodeInvalid, "%s: %.60q holds control characters; use printable text", field, name)
+		return errField(field, "%.60q holds control characters; use printable text", name)
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ func withinOf(field, s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be a duration above 0, like 30s or 5m", field, s)
+		return 0, errField(field, "%.40q must be a duration above 0, like 30s or 5m", s)
 	}
 	return d, nil
 }
@@ -92,7 +93,7 @@ func validateMessage(i int, m json.RawMessage) error {
 		Role *string `json:"role"`
 	}
 	if err := json.Unmarshal(m, &msg); err != nil || msg.Role == nil || *msg.Role == "" {
-		return fsm.Errorf(fsm.CodeInvalid, "messages[%d]: must be an object with a role and content", i)
+		return errField(fmt.Sprintf("messages[%d]", i), "must be an object with a role and content")
 	}
 	return nil
 }
@@ -108,7 +109,7 @@ func validateStop(raw json.RawMessage) error {
 	}
 	var many []*string
 	if json.Unmarshal(raw, &many) != nil || len(many) > maxStops || slices.Contains(many, nil) {
-		return fsm.Errorf(fsm.CodeInvalid, "stop: must be a string or a list of at most %d strings", maxStops)
+		return errField("stop", "must be a string or a list of at most %d strings", maxStops)
 	}
 	return nil
 }
@@ -120,7 +121,7 @@ func priorityOf(field, s string) (fsm.Priority, error) {
 	case "batch":
 		return fsm.PriorityBatch, nil
 	}
-	return 0, fsm.Errorf(fsm.CodeInvalid, "%s: %.40q must be interactive or batch", field, s)
+	return 0, errField(field, "%.40q must be interactive or batch", s)
 }
 
 func onLossOf(s string) (fsm.OnLoss, error) {
@@ -130,19 +131,19 @@ func onLossOf(s string) (fsm.OnLoss, error) {
 	case "restart":
 		return fsm.LossRestart, nil
 	case "continue":
-		return 0, fsm.Errorf(fsm.CodeInvalid, "on_worker_loss: continue is not built yet; use fail or restart")
+		return 0, errField("on_worker_loss", "continue is not built yet; use fail or restart")
 	}
-	return 0, fsm.Errorf(fsm.CodeInvalid, "on_worker_loss: %.40q must be fail or restart", s)
+	return 0, errField("on_worker_loss", "%.40q must be fail or restart", s)
 }
 
 func labelsOf(m map[string]string) ([]fsm.Label, error) {
 	if len(m) > maxLabels {
-		return nil, fsm.Errorf(fsm.CodeInvalid, "labels: %d, at most %d", len(m), maxLabels)
+		return nil, errField("labels", "%d, at most %d", len(m), maxLabels)
 	}
 	var out []fsm.Label
 	for k, v := range m {
 		if k == "" || len(k) > maxName || len(v) > maxName {
-			return nil, fsm.Errorf(fsm.CodeInvalid, "labels: %.60q: keys of 1 to %d bytes, values of at most as many", k, maxName)
+			return nil, errField("labels", "%.60q: keys of 1 to %d bytes, values of at most as many", k, maxName)
 		}
 		if err := validateName("labels", k+v, 2*maxName); err != nil {
 			return nil, err
