@@ -30,6 +30,14 @@ type Terminal struct {
 	Usage        Usage   `json:"usage"`
 	Events       uint64  `json:"events"`
 	TTFTMillis   int64   `json:"ttft_ms,omitempty"`
+	Answer       *Answer `json:"answer,omitempty"` // of a complete run that is not Streamed
+}
+
+// Answer says what a run that is not Streamed has to give: behind the end mark of a whole
+// reader come exactly so many bytes, as the engine sent them.
+type Answer struct {
+	ContentType string `json:"content_type"`
+	Bytes       int64  `json:"bytes"`
 }
 
 // Device is one thing that holds models: a GPU, or the CPU with the system's memory.
@@ -255,8 +263,9 @@ type DesiredRun struct {
 	Incarnation    uint64 `json:"incarnation"`
 	WorkerID       string `json:"worker_id"`
 	AssignedIndex  uint64 `json:"assigned_index"`
-	API            string `json:"api"`  // task or openai
-	Path           string `json:"path"` // engine path, e.g. /v1/chat/completions
+	API            string `json:"api"`                    // task or openai
+	Path           string `json:"path"`                   // engine path, e.g. /v1/chat/completions
+	ContentType    string `json:"content_type,omitempty"` // of the request's body; absent: application/json
 	Begin          Begin  `json:"begin"`
 	Stream         bool   `json:"stream"`
 	Mode           string `json:"mode"`
@@ -271,6 +280,12 @@ const (
 	APIOpenAI = "openai"
 )
 
+// Streamed tells whether engines are asked for a stream at a path. What is not streamed has one
+// answer, whole and in whatever form the engine gives it, which no reader sees before the end.
+func Streamed(path string) bool {
+	return path == "/v1/chat/completions" || path == "/v1/completions"
+}
+
 // Execute is the body of POST {worker.url}/v1/execute: a doorbell (the run's record of the
 // desired state, early) and a reader in one. API is the rendering this reader wants; whole
 // asks for the folded answer at the end instead of frames. From is the number of the last
@@ -283,7 +298,9 @@ type Execute struct {
 	AssignedIndex  uint64          `json:"assigned_index"`
 	API            string          `json:"api"`
 	Path           string          `json:"path"`
-	Body           json.RawMessage `json:"body,omitempty"` // engine-ready OpenAI body; absent for a reader that cannot start it
+	Body           json.RawMessage `json:"body,omitempty"`         // engine-ready OpenAI body; absent for a reader that cannot start it
+	Data           []byte          `json:"data,omitempty"`         // in place of Body, for one that is not JSON
+	ContentType    string          `json:"content_type,omitempty"` // of Data; absent: application/json
 	Begin          Begin           `json:"begin"`
 	From           uint64          `json:"from"`
 	Follow         bool            `json:"follow"` // false: start only, 202

@@ -20,7 +20,7 @@ import (
 const (
 	maxDesired = 64 << 20
 	maxAnswer  = 1 << 20
-	maxBody    = 33 << 20
+	maxBody    = 44 << 20 // of 32 MiB that are no JSON, in base64
 
 	registerPatience = 10 * time.Second
 	bodyPatience     = 30 * time.Second

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"queen-rbee/hives"
 )
@@ -77,11 +79,26 @@ func checkRun(e *hives.Execute) error {
 		return bad("begin", "i is %d but seq is 0", e.Begin.I)
 	case len(e.Body) > 0 && !strings.HasPrefix(string(e.Body[:1]), "{") && string(e.Body) != "null":
 		return bad("body", "is not a JSON object")
+	case len(e.Body) > 0 && len(e.Data) > 0:
+		return bad("data", "there is a body already")
+	case !plainType(e.ContentType):
+		return bad("content_type", "%.100q is not one", e.ContentType)
+	case len(e.Data) > 0 && hives.Streamed(e.Path):
+		return bad("data", "%s takes a JSON body", e.Path)
 	}
 	if string(e.Body) == "null" {
 		e.Body = nil
 	}
 	return nil
+}
+
+// plainType tells a media type that can stand in a header; empty is none.
+func plainType(s string) bool {
+	if s == "" {
+		return true
+	}
+	_, _, err := mime.ParseMediaType(s)
+	return err == nil && len(s) <= 256 && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func checkKey(job string, attempt uint32) error {

@@ -29,7 +29,7 @@ func (t *table) ringRun(workerID string, e *hives.Execute) (answered, <-chan str
 	defer t.mu.Unlock()
 	key := runKey{e.JobID, e.Attempt}
 	if r, ok := t.runs[key]; ok { // listed ones are there too
-		r.offer(e.Body)
+		r.offer(bodyOf(e))
 		if e.Epoch == t.epoch {
 			r.index = max(r.index, e.AssignedIndex)
 		}
@@ -58,17 +58,25 @@ func (t *table) ringRun(workerID string, e *hives.Execute) (answered, <-chan str
 	rec := recordOf(workerID, e)
 	r := t.parts.newRun(rec, w)
 	t.runs[key] = r
-	r.offer(e.Body)
+	r.offer(bodyOf(e))
 	r.update(rec)
 	r.start()
 	return answered{run: r}, nil, nil
+}
+
+// bodyOf is the request that a doorbell brings, nil for none.
+func bodyOf(e *hives.Execute) []byte {
+	if len(e.Data) > 0 {
+		return e.Data
+	}
+	return e.Body
 }
 
 // recordOf is a doorbell's run as the desired state will list it.
 func recordOf(workerID string, e *hives.Execute) hives.DesiredRun {
 	return hives.DesiredRun{
 		JobID: e.JobID, Attempt: e.Attempt, Incarnation: e.Incarnation, WorkerID: workerID,
-		AssignedIndex: e.AssignedIndex, API: e.API, Path: e.Path, Begin: e.Begin,
+		AssignedIndex: e.AssignedIndex, API: e.API, Path: e.Path, ContentType: e.ContentType, Begin: e.Begin,
 		Mode: e.Mode, GraceMillis: e.GraceMillis, DeadlineMillis: e.DeadlineMillis,
 	}
 }

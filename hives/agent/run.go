@@ -118,7 +118,7 @@ func (r *run) update(rec hives.DesiredRun) {
 }
 
 // offer brings the request's body. The first one counts: all are the same.
-func (r *run) offer(body json.RawMessage) {
+func (r *run) offer(body []byte) {
 	if len(body) == 0 {
 		return
 	}

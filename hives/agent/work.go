@@ -113,7 +113,7 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	}
 	if s.ModelName != "" {
 		var err error
-		if body, err = engine.WithModel(body, s.ModelName); err != nil {
+		if body, err = engine.WithModelIn(r.rec.ContentType, body, s.ModelName); err != nil {
 			return engine.Result{}, err
 		}
 	}
@@ -122,12 +122,29 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	defer context.AfterFunc(alive, func() { cancel(context.Cause(alive)) })()
 	o := engine.StreamOptions{Key: s.Key, FirstToken: r.env.first, InterToken: r.env.inter,
 		OnBytes: func() { r.worker.sup.Alive(generation) }}
+	if !hives.Streamed(r.rec.Path) {
+		return r.answer(ctx, s.BaseURL, body, o)
+	}
 	return r.env.stream(ctx, s.BaseURL, r.rec.Path, body, o, func(c engine.Chunk) error {
 		if c.Content && r.ttft == 0 {
 			r.ttft = max(time.Since(r.accepted), time.Millisecond)
 		}
 		return r.log.Append(c.Raw, c.Content, c.Text, c.Closes)
 	})
+}
+
+// answer makes a request that has one answer, and keeps that.
+func (r *run) answer(ctx context.Context, baseURL string, body []byte, o engine.StreamOptions) (engine.Result, error) {
+	o.ContentType = r.rec.ContentType
+	a, result, err := engine.Whole(ctx, baseURL, r.rec.Path, body, o)
+	switch {
+	case hives.CodeOf(err) == hives.CodeInvalid:
+		return result, hives.Errorf(hives.CodeInvalid, "model %s, %s: %s", r.worker.model, r.rec.Path, coded(err).Message)
+	case err != nil:
+		return result, err
+	}
+	r.ttft = max(time.Since(r.accepted), time.Millisecond)
+	return result, r.log.Answer(a.ContentType, a.Body)
 }
 
 // coded makes any error one with a code.

@@ -8,7 +8,8 @@
 //     Generation and Tail may be called from any goroutine at any time.
 //   - Listing: what an engine serves that has a list of its own: an external server, which runs
 //     already and which a Worker only watches, or an Ollama library.
-//   - Stream: one request to an engine, always as a stream, read to its honest end.
+//   - Stream: one request to an engine as a stream, read to its honest end. Whole: one that has a
+//     single answer (embeddings, a ranking, audio, images), read to its end.
 //   - Orphan: a process that an earlier agent started and left behind.
 //   - Process: such a process as a Worker can go on with it (Options.Adopt).
 //

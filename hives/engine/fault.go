@@ -88,6 +88,8 @@ func refused(status int, body []byte) *hives.Error {
 		code = CodeEngineBusy
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusRequestTimeout:
 		// Our key and our time, not the client's request.
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+		return hives.Errorf(hives.CodeInvalid, "the engine does not serve this request: it answered %d: %s", status, f.message)
 	case status >= 400 && status < 500, status == http.StatusNotImplemented:
 		code = hives.CodeInvalid
 	case status == http.StatusInternalServerError && f.clients():

@@ -35,6 +35,10 @@ type StreamOptions struct {
 	FirstToken time.Duration // request sent to first content; 0: 5 min, negative: no limit
 	InterToken time.Duration // between chunks after that; 0: 60 s, negative: no limit
 	OnBytes    func()        // called after each read that brought bytes; must not block
+
+	// Of Whole alone.
+	ContentType string // of the request's body; empty: application/json
+	MaxAnswer   int64  // bytes of an answer; 0: 64 MiB
 }
 
 // Chunk is one event of an engine's stream.
@@ -105,34 +109,53 @@ type stream struct {
 }
 
 func (s *stream) run(ctx context.Context, url string, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := newPost(ctx, url, body, "application/json", s.options.Key)
 	if err != nil {
-		return hives.Errorf(hives.CodeEngineError, "the engine's address: %v", err)
+		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "text/event-stream")
-	if s.options.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+s.options.Key)
-	}
-	// RoundTrip, not a Client: no redirects, no timeout over the whole stream.
-	resp, err := transport.RoundTrip(req)
+	resp, src, err := send(ctx, req, s.options.OnBytes)
 	if err != nil {
-		return broken(ctx, err, "before it answered")
+		return err
 	}
 	defer resp.Body.Close()
-	src := &watched{r: resp.Body, onBytes: s.options.OnBytes}
-	src.arrived()
-	if resp.StatusCode != http.StatusOK {
-		text, err := io.ReadAll(io.LimitReader(src, maxErrorBody))
-		if err != nil && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return refused(resp.StatusCode, text)
-	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
 		return hives.Errorf(hives.CodeEngineError, "the engine answered %.100q to a request for a stream", resp.Header.Get("Content-Type"))
 	}
 	return s.read(ctx, newEventReader(src))
+}
+
+// newPost makes a request that does not follow redirects and has no timeout of its own.
+func newPost(ctx context.Context, url string, body []byte, contentType, key string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, hives.Errorf(hives.CodeEngineError, "the engine's address: %v", err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	return req, nil
+}
+
+// send makes the round trip. Anything but a 200 is an error with a code; of a 200 the caller
+// reads the body from src and closes it.
+func send(ctx context.Context, req *http.Request, onBytes func()) (*http.Response, *watched, error) {
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, nil, broken(ctx, err, "before it answered")
+	}
+	src := &watched{r: resp.Body, onBytes: onBytes}
+	src.arrived()
+	if resp.StatusCode == http.StatusOK {
+		return resp, src, nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(src, maxErrorBody))
+	if err != nil && ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	return nil, nil, refused(resp.StatusCode, text)
 }
 
 // read passes chunks on until the end of the stream, in order or not.

@@ -10,6 +10,8 @@
 //     Chunks without content (role, finish, usage) wait in memory for the next record and are
 //     written with it; the last ones are written with the end. `[DONE]` is never stored.
 //   - The end carries hives.Terminal. Its number is Terminal.Events+1.
+//   - A run that is not streamed has no content records: the engine's answer, whatever bytes it
+//     is, goes into the record of the end.
 //
 // An attempt that continues another one after record S (Begin.Seq) numbers its first content
 // record S+1. Its own `started` then adds no number: it has the number S, so that readers who
@@ -33,9 +35,9 @@
 //     whole hive with it, so syncing each token would buy nothing.
 //   - A record half written when the agent died fails its length or checksum and is cut off by
 //     the next Open. Logs without an end are then in Unfinished, for the agent to end.
-//   - Memory: a log keeps its waiting chunks (bounded by Limits.RecordBytes) and one offset per
-//     64 records; a reader keeps one buffer of about 64 KiB, or of one record if that is
-//     larger. There is no cache of the tail: the page cache is one.
+//   - Memory: a log keeps its waiting chunks (bounded by Limits.RecordBytes; a whole answer by
+//     Limits.LogBytes) and one offset per 64 records; a reader keeps one buffer of about 64 KiB,
+//     or of one record if that is larger. There is no cache of the tail: the page cache is one.
 //
 // # Concurrency
 //

@@ -25,6 +25,7 @@ const (
 	frameHeader = 8
 	flagCloses  = 1
 	flagUsage   = 1
+	flagAnswer  = 2
 )
 
 var (
@@ -88,6 +89,9 @@ func appendRecord(dst []byte, r Record, text []byte) []byte {
 			if c.Usage {
 				flags |= flagUsage
 			}
+			if c.Answer {
+				flags |= flagAnswer
+			}
 			b = appendBytes(append(b, flags), c.Raw)
 		}
 		return b
@@ -114,8 +118,8 @@ func decodeRecord(payload []byte) (r Record, ended time.Time, err error) {
 		r.Chunks = make([]Chunk, 0, min(n, 16)) // n is only a claim
 	}
 	for range n {
-		usage := d.byte()&flagUsage != 0
-		r.Chunks = append(r.Chunks, Chunk{Raw: d.bytes(), Usage: usage})
+		flags := d.byte()
+		r.Chunks = append(r.Chunks, Chunk{Raw: d.bytes(), Usage: flags&flagUsage != 0, Answer: flags&flagAnswer != 0})
 	}
 	if d.bad || len(d.b) != 0 {
 		return Record{}, time.Time{}, errCorrupt

@@ -11,7 +11,7 @@ import (
 type Limits struct {
 	Age         time.Duration // how long an ended log is kept after its end; 1 h
 	Bytes       int64         // all logs together on disk, in whole 4 KiB blocks; 1 GiB
-	LogBytes    int64         // one log, without its end record; 64 MiB
+	LogBytes    int64         // one log, without its end record, and a whole answer; 64 MiB
 	RecordBytes int           // one record, at most hives.MaxRecord and counted as that is; 8 MiB
 }
 

@@ -21,8 +21,9 @@ type Log struct {
 	wmu          sync.Mutex // held over each write; taken before mu
 	waiting      []Chunk    // chunks without content, not yet in the file
 	waitingBytes int
-	buf          []byte // frame being written
-	broken       error  // first refusal; a record was lost, so none may follow
+	answer       *hives.Answer // what waits is a whole answer
+	buf          []byte        // frame being written
+	broken       error         // first refusal; a record was lost, so none may follow
 
 	mu       sync.Mutex
 	file     *os.File // nil while nobody needs it
@@ -102,6 +103,26 @@ func (l *Log) Append(raw json.RawMessage, content bool, text string, closes bool
 	return err
 }
 
+// Answer keeps the answer of a run that is not streamed: it is in place of all chunks, and goes
+// into the file with the end of the run if that is complete. The body is the log's from here
+// on. Errors as of Append; output_too_large for one over Limits.LogBytes.
+func (l *Log) Answer(contentType string, body []byte) error {
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	if !l.started() {
+		return ErrNotStarted
+	}
+	if int64(len(body)) > l.limits.LogBytes {
+		return hives.Errorf(hives.CodeOutputTooLarge, "the answer has %d bytes, over %d", len(body), l.limits.LogBytes)
+	}
+	l.answer = &hives.Answer{ContentType: cut(contentType, 256), Bytes: int64(len(body))}
+	l.waiting = []Chunk{{Raw: body, Answer: true}}
+	return nil
+}
+
 // End writes the terminal record; chunks that still wait go with it. JobID, Attempt and Events
 // of t are filled in here. It gives the Terminal as it stands, which is the first one: with
 // ErrEnded it is that of an earlier call. With another *hives.Error (storage_failed) it stands
@@ -117,6 +138,9 @@ func (l *Log) End(t hives.Terminal) (hives.Terminal, error) {
 	}
 	t.JobID, t.Attempt, t.Events = l.meta.JobID, l.meta.Attempt, l.Seq()
 	t = bounded(t)
+	if t.Answer = l.answer; t.Outcome != hives.Complete && t.Answer != nil {
+		t.Answer, l.waiting = nil, nil
+	}
 	now := l.now().UTC()
 	text, err := json.Marshal(endText{Terminal: t, EndedAt: now})
 	if err != nil {
@@ -129,7 +153,7 @@ func (l *Log) End(t hives.Terminal) (hives.Terminal, error) {
 		err = hives.Errorf(CodeStorage, "write end of run: %v", err)
 	}
 	l.publishEnd(t, now, err != nil)
-	l.waiting, l.waitingBytes, l.buf = nil, 0, nil
+	l.waiting, l.waitingBytes, l.answer, l.buf = nil, 0, nil, nil
 	return t, err
 }
 

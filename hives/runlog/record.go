@@ -28,10 +28,12 @@ type Record struct {
 	Terminal *hives.Terminal // of an End
 }
 
-// Chunk is one chunk of the engine: valid JSON on one line.
+// Chunk is one chunk of the engine: valid JSON on one line. Of a run that is not streamed it is
+// the whole answer, whatever that is.
 type Chunk struct {
-	Raw   []byte
-	Usage bool // carries usage and no choices
+	Raw    []byte
+	Usage  bool // carries usage and no choices
+	Answer bool // the whole answer; its record's Terminal tells what it is
 }
 
 // newChunk copies raw into the form in which chunks are kept.

@@ -21,7 +21,8 @@ type Form struct {
 //	task    started and token events, then the end mark
 //	openai  the engine's chunks, then the end mark, and for a complete run the last chunks
 //	        and `[DONE]`
-//	whole   nothing, then the end mark, and for a complete run one frame with the answer
+//	whole   nothing, then the end mark, and for a complete run one frame with the answer; of a
+//	        run that was not streamed the answer's bytes alone, as Terminal.Answer says
 //
 // The end mark is hives.EndMark with the Terminal. For a run that failed or was cancelled
 // nothing follows it: what its client reads is made from the cluster's state.
@@ -146,6 +147,9 @@ func (r *Renderer) end(dst []byte, rec Record) ([]byte, error) {
 	if rec.Terminal.Outcome != hives.Complete {
 		return dst, nil
 	}
+	if rec.Terminal.Answer != nil {
+		return r.answer(dst, rec), nil
+	}
 	if r.form.Whole {
 		answer, err := r.fold.answer(r.form.API, rec)
 		if err != nil {
@@ -163,6 +167,18 @@ func (r *Renderer) end(dst []byte, rec Record) ([]byte, error) {
 		}
 	}
 	return r.lastFrame(dst, []byte("[DONE]"), rec.Seq), nil
+}
+
+// answer renders the end of a run that was not streamed. Frames cannot carry it: a reader that
+// wants them gets only word that it is over.
+func (r *Renderer) answer(dst []byte, rec Record) []byte {
+	switch {
+	case r.form.Whole && len(rec.Chunks) == 1:
+		return append(dst, rec.Chunks[0].Raw...)
+	case r.form.Whole, r.form.API == hives.APITask, r.from >= rec.Seq:
+		return dst
+	}
+	return r.lastFrame(dst, []byte("[DONE]"), rec.Seq)
 }
 
 func (r *Renderer) id(dst []byte, seq uint64) []byte {

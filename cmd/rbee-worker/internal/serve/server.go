@@ -55,7 +55,10 @@ func (s *Server) Handler() http.Handler {
 	for pattern, h := range map[string]handler{
 		"POST /v1/chat/completions": s.chat,
 		"POST /v1/completions":      s.completion,
-		"POST /v1/embeddings":       noEmbeddings,
+		"POST /v1/embeddings":       cannot("embeddings are"),
+		"POST /v1/rerank":           cannot("reranking is"),
+		"POST /v1/audio/{what}":     cannot("audio is"),
+		"POST /v1/images/{what}":    cannot("images are"),
 		"GET /v1/models":            s.models,
 		"GET /v1/models/{id...}":    s.model,
 		"GET /health":               s.health,
@@ -90,6 +93,9 @@ func notFound(_ *engine.Engine, _ http.ResponseWriter, r *http.Request) error {
 	return openai.NotFound(r.Method, r.URL.Path)
 }
 
-func noEmbeddings(_ *engine.Engine, _ http.ResponseWriter, _ *http.Request) error {
-	return openai.Invalid("model", "embeddings are not supported by this model; ask one that makes them")
+// cannot refuses a call of the API that this engine has nothing for.
+func cannot(what string) handler {
+	return func(*engine.Engine, http.ResponseWriter, *http.Request) error {
+		return openai.Invalid("model", "%s not supported by this model; ask one that can", what)
+	}
 }
