@@ -2,10 +2,8 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -47,35 +45,61 @@ func object(members [][]byte, more string) []byte {
 // without splits a JSON object into the source bytes of its members, and takes those of the
 // given names out: their values are returned apart (the last one, if a name comes twice).
 func without(obj []byte, names ...string) (kept [][]byte, taken map[string]json.RawMessage, err error) {
-	dec := json.NewDecoder(bytes.NewReader(obj))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, nil, cmp.Or(err, errors.New("it does not begin with {"))
+	if !json.Valid(obj) {
+		return nil, nil, json.Unmarshal(obj, new(json.RawMessage)) // says what is wrong
+	}
+	if obj = bytes.TrimLeft(obj, space); obj[0] != '{' {
+		return nil, nil, errors.New("it does not begin with {")
 	}
 	taken = map[string]json.RawMessage{}
-	for dec.More() {
-		start := int(dec.InputOffset())
-		t, err := dec.Token()
-		if err != nil {
-			return nil, nil, err
-		}
-		name, _ := t.(string)
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, nil, err
+	for rest := bytes.TrimLeft(obj[1:], space); rest[0] != '}'; {
+		quoted := value(rest)
+		behind := bytes.TrimLeft(rest[len(quoted):], space+":")
+		v := value(behind)
+		name := string(quoted[1 : len(quoted)-1])
+		if strings.Contains(name, `\`) {
+			_ = json.Unmarshal(quoted, &name) // it is valid
 		}
 		if slices.Contains(names, name) {
-			taken[name] = value
-			continue
+			taken[name] = json.RawMessage(v)
+		} else {
+			kept = append(kept, rest[:len(rest)-len(behind)+len(v)])
 		}
-		kept = append(kept, bytes.TrimLeft(obj[start:dec.InputOffset()], ", \t\r\n"))
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, nil, err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, nil, errors.New("something follows the object")
+		rest = bytes.TrimLeft(behind[len(v):], space+",")
 	}
 	return kept, taken, nil
+}
+
+const space = " \t\r\n"
+
+// value is the JSON value that valid JSON goes on with.
+func value(b []byte) []byte {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		case ',', ' ', '\t', '\r', '\n', ':':
+			continue
+		default: // a number or a word, up to what cannot be of it
+			if n := bytes.IndexAny(b[i:], ",]} \t\r\n"); n > 0 {
+				i += n - 1
+			}
+		}
+		if depth == 0 {
+			return b[:i+1]
+		}
+	}
+	return b
 }
 
 // choices returns how many choices the request asks for: n for each of its prompts.

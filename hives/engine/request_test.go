@@ -15,10 +15,11 @@ func TestForceStream(t *testing.T) {
 	for in, want := range map[string]string{
 		`{}`:                                 `{` + forced,
 		` { "a" : 1.50 , "b":"\u00e9<&>" } `: `{"a" : 1.50,"b":"\u00e9<&>",` + forced,
-		`{"stream":false,"a":[1, 2],"stream":true}`:         `{"a":[1, 2],` + forced,
-		`{"stream_options":null,"a":12345678901234567890}`:  `{"a":12345678901234567890,` + forced,
-		`{"stream_options":{"x": 1,"include_usage":false}}`: `{"stream":true,"stream_options":{"x": 1,"include_usage":true}}`,
-		`{"a":{"stream":false},"a":2}`:                      `{"a":{"stream":false},"a":2,` + forced,
+		`{"stream":false,"a":[1, 2],"stream":true}`:                    `{"a":[1, 2],` + forced,
+		`{"stream_options":null,"a":12345678901234567890}`:             `{"a":12345678901234567890,` + forced,
+		`{"stream_options":{"x": 1,"include_usage":false}}`:            `{"stream":true,"stream_options":{"x": 1,"include_usage":true}}`,
+		`{"str\u0065am":false,"a\"":"}\\\"]" , "b":[{"c":[]}, -1e3] }`: `{"a\"":"}\\\"]","b":[{"c":[]}, -1e3],` + forced,
+		`{"a":{"stream":false},"a":2}`:                                 `{"a":{"stream":false},"a":2,` + forced,
 	} {
 		got, err := forceStream([]byte(in))
 		if err != nil || string(got) != want {
@@ -26,7 +27,7 @@ func TestForceStream(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		``: "one JSON object", `[]`: "one JSON object", `{"a":1`: "one JSON object", `{"a":1}{}`: "follows", `{"a" 1}`: "one JSON object",
+		``: "one JSON object", `[]`: "one JSON object", `{"a":1`: "one JSON object", `{"a":1}{}`: "after top-level value", `{"a" 1}`: "one JSON object",
 		`"x"`: "one JSON object", `{"stream_options":[]}`: "stream_options", `{"stream_options":7}`: "stream_options",
 	} {
 		if got, err := forceStream([]byte(in)); hives.CodeOf(err) != hives.CodeInvalid || !strings.Contains(err.Error(), want) {
