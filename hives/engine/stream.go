@@ -35,6 +35,7 @@ type StreamOptions struct {
 	FirstToken time.Duration // request sent to first content; 0: 5 min, negative: no limit
 	InterToken time.Duration // between chunks after that; 0: 60 s, negative: no limit
 	OnBytes    func()        // called after each read that brought bytes; must not block
+	Sent       func() error  // called when the engine has the request or is about to; its error ends the stream
 
 	// Of Whole alone.
 	ContentType string // of the request's body; empty: application/json
@@ -58,8 +59,8 @@ type Result struct {
 	FirstToken   time.Duration // from the request to the first content, 0 when there was none
 }
 
-// transport makes a connection for each request and keeps none: an engine's idle connections
-// hold its threads, and a queued one can hang behind them.
+// transport makes a connection for each request and keeps none, as send does: an engine's idle
+// connections hold its threads, and a queued one can hang behind them.
 var transport = &http.Transport{
 	DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 	TLSHandshakeTimeout:    tlsTimeout,
@@ -114,7 +115,7 @@ func (s *stream) run(ctx context.Context, url string, body []byte) error {
 		return err
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	resp, src, err := send(ctx, req, s.options.OnBytes)
+	resp, src, err := ask(ctx, req, len(body), s.options)
 	if err != nil {
 		return err
 	}
@@ -138,14 +139,26 @@ func newPost(ctx context.Context, url string, body []byte, contentType, key stri
 	return req, nil
 }
 
-// send makes the round trip. Anything but a 200 is an error with a code; of a 200 the caller
-// reads the body from src and closes it.
-func send(ctx context.Context, req *http.Request, onBytes func()) (*http.Response, *watched, error) {
-	resp, err := transport.RoundTrip(req)
+// ask makes the round trip of a request with a body of size bytes. Anything but a 200 is an
+// error with a code; of a 200 the caller reads the body from src and closes it.
+func ask(ctx context.Context, req *http.Request, size int, o StreamOptions) (*http.Response, *watched, error) {
+	// No Client: no redirects, no timeout over the whole answer.
+	asked, err := send(req, size)
 	if err != nil {
 		return nil, nil, broken(ctx, err, "before it answered")
 	}
-	src := &watched{r: resp.Body, onBytes: onBytes}
+	if o.Sent != nil {
+		if err := o.Sent(); err != nil {
+			asked.close()
+			return nil, nil, err
+		}
+	}
+	resp, err := asked.answer()
+	if err != nil {
+		asked.close()
+		return nil, nil, broken(ctx, err, "before it answered")
+	}
+	src := &watched{r: resp.Body, onBytes: o.OnBytes}
 	src.arrived()
 	if resp.StatusCode == http.StatusOK {
 		return resp, src, nil
