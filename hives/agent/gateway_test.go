@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 
 	"queen-rbee/hives"
 	"queen-rbee/hives/agent/agenttest"
+	"queen-rbee/hives/runlog"
 )
 
 func TestDoorbells(t *testing.T) {
@@ -429,4 +432,55 @@ func TestOlderAnswerDoesNotUndoAShutdown(t *testing.T) {
 		t.Fatal("not acted on")
 	}
 	agenttest.Eventually(t, "started again: the doorbell was not the last word", func() bool { return r.spawned() == 2 })
+}
+
+// The log of a run is made while its engine is at work; one that cannot be made ends the run,
+// and the engine has its slot back.
+func TestADiskThatTakesNoLog(t *testing.T) {
+	r := newRig(t)
+	r.spawn("w1", 1)
+	dir := filepath.Join(r.config.DataDir, "runs")
+	away := dir + "-away"
+	if err := os.Rename(dir, away); err != nil {
+		t.Fatal(err)
+	}
+	_, end, _, err := r.execute("w1", r.bell("j1", "one hold"))
+	if err != nil || end.Outcome != hives.Failed || end.Error.Code != runlog.CodeStorage || end.Events != 0 {
+		t.Fatalf("%v %+v", err, end)
+	}
+	agenttest.Eventually(t, "the engine is left", func() bool { return r.engine.held() == 0 })
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, end, _, err := r.execute("w1", r.bell("j2", "two")); err != nil || end.Outcome != hives.Complete {
+		t.Fatalf("%v %+v", err, end)
+	}
+}
+
+// Who waits for a slot is read meanwhile, by anyone who comes.
+func TestReadersOfARunThatWaits(t *testing.T) {
+	r := newRig(t)
+	r.spawn("w1", 1)
+	r.list("j1", "w1", "one hold", nil)
+	agenttest.Eventually(t, "j1 runs", func() bool { return r.engine.held() == 1 })
+	e := r.bell("j2", "two three")
+	got := make(chan string, 2)
+	for range 2 {
+		go func() {
+			text, _, _, err := r.execute("w1", e)
+			if err != nil {
+				text = err.Error()
+			}
+			got <- text
+		}()
+	}
+	agenttest.Eventually(t, "both read", func() bool {
+		text, _ := r.agentKnows("j2")
+		return strings.Contains(text, `"readers":2`)
+	})
+	r.engine.letGo()
+	one, other := <-got, <-got
+	if one != other || strings.Count(one, "\nid: ") != 3 {
+		t.Fatalf("%q\n%q", one, other)
+	}
 }

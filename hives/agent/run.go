@@ -43,7 +43,9 @@ type run struct {
 	log      *runlog.Log // nil until logged is closed, and after it when none could be made
 	terminal *hives.Terminal
 
-	ttft time.Duration // only the run's goroutine touches it
+	// Only the run's goroutine touches these.
+	begun bool // its log has its first record
+	ttft  time.Duration
 }
 
 // runEnv is what all runs share.

@@ -58,6 +58,17 @@ func (s *slots) acquire(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// take is acquire for a slot that can be had at once, and says whether it was.
+func (s *slots) take() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed != nil || s.busy >= s.size || len(s.waiting) > 0 {
+		return false
+	}
+	s.busy++
+	return true
+}
+
 func errDied() error {
 	return hives.Errorf(hives.CodeWorkerDied, "the worker's process ended before the run began")
 }

@@ -94,6 +94,14 @@ func slotsPlay(t *rapid.T) {
 				expect(waiting[i], context.Canceled)
 				waiting = append(waiting[:i:i], waiting[i+1:]...)
 			}
+		case 5:
+			free := busy < size && len(waiting) == 0
+			if s.take() != free {
+				t.Fatalf("taken: %v, with %d of %d in use and %d waiting", !free, busy, size, len(waiting))
+			}
+			if free {
+				busy++
+			}
 		}
 		grant()
 	}
@@ -105,5 +113,8 @@ func slotsPlay(t *rapid.T) {
 	waiting = nil
 	if err := s.acquire(context.Background()); !errors.Is(err, reason) {
 		t.Fatalf("after shut: %v", err)
+	}
+	if s.take() {
+		t.Fatal("taken after shut")
 	}
 }

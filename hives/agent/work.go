@@ -26,17 +26,16 @@ func (r *run) work() (engine.Result, error) {
 	if err != nil {
 		return engine.Result{}, err
 	}
-	if err := r.openLog(body); err != nil {
-		return engine.Result{}, err
-	}
-	if err := r.worker.slots.acquire(r.ctx); err != nil {
-		return engine.Result{}, err
+	if !r.worker.slots.take() {
+		if err := r.openLog(body); err != nil { // to be read meanwhile
+			return engine.Result{}, err
+		}
+		if err := r.worker.slots.acquire(r.ctx); err != nil {
+			return engine.Result{}, err
+		}
 	}
 	// Given on only now that the engine client has returned: its connection is closed.
 	defer r.worker.slots.release()
-	if err := r.log.Start(); err != nil {
-		return engine.Result{}, err
-	}
 	began := time.Now()
 	for step := busyStep; ; step = min(2*step, time.Second) {
 		result, err := r.generate(body)
@@ -104,7 +103,23 @@ func (r *run) fetchBody() error {
 	return err
 }
 
-// generate makes one request to the engine and keeps what it says.
+// begin makes the log, if there is none, and its first record, once.
+func (r *run) begin(body []byte) error {
+	if r.log == nil {
+		if err := r.openLog(body); err != nil {
+			return err
+		}
+	}
+	if r.begun {
+		return nil
+	}
+	r.begun = true
+	return r.log.Start()
+}
+
+// generate makes one request to the engine and keeps what it says. The log begins once the
+// engine is at work: a file takes about as long to make as a fast engine to think of its first
+// token.
 func (r *run) generate(body []byte) (engine.Result, error) {
 	generation, alive := r.worker.sup.Generation()
 	s := r.worker.sup.State()
@@ -121,7 +136,8 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	defer cancel(nil)
 	defer context.AfterFunc(alive, func() { cancel(context.Cause(alive)) })()
 	o := engine.StreamOptions{Key: s.Key, FirstToken: r.env.first, InterToken: r.env.inter,
-		OnBytes: func() { r.worker.sup.Alive(generation) }}
+		OnBytes: func() { r.worker.sup.Alive(generation) },
+		Sent:    func() error { return r.begin(body) }}
 	if !hives.Streamed(r.rec.Path) {
 		return r.answer(ctx, s.BaseURL, body, o)
 	}
