@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,10 @@ import (
 const (
 	keepAlive = 15 * time.Second
 	writeTime = 10 * time.Second // for one write to a reader
+	// company is how long the head of an answer, and numbers of records that say nothing more, may
+	// wait for what goes out with them: of an engine that is quick they cost as much as its first
+	// token, at this end and at the other.
+	company = 5 * time.Millisecond
 )
 
 // comment keeps proxies awake. No blank line follows: some clients take one for an event.
@@ -43,9 +48,8 @@ func (g *gateway) read(w http.ResponseWriter, r *http.Request, a answered, e *hi
 	if stream != nil {
 		defer stream.Close()
 	}
-	if err := out.begin(); err != nil {
-		return nil // the reader has gone
-	}
+	out.begin()
+	defer out.early.Stop()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	if stream == nil && a.run != nil {
@@ -83,6 +87,10 @@ func (g *gateway) awaitLog(ctx context.Context, out *sink, r *run, form runlog.F
 				return nil // broken off: the reader tries again and is told
 			}
 			return stream
+		case <-out.early.C:
+			if out.write(nil) != nil {
+				return nil
+			}
 		case <-tick.C:
 			if out.write(comment) != nil {
 				return nil
@@ -107,7 +115,8 @@ func (g *gateway) endOnly(ctx context.Context, out *sink, r *run) {
 	}
 }
 
-// copy writes each batch of records as it comes, with one flush.
+// copy writes each batch of records as it comes, with one flush; only the first may wait for
+// company.
 func (g *gateway) copy(ctx context.Context, out *sink, stream *runlog.Stream) {
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
@@ -115,6 +124,12 @@ func (g *gateway) copy(ctx context.Context, out *sink, stream *runlog.Stream) {
 	for {
 		select {
 		case <-stream.Ready():
+		case <-out.early.C:
+			if out.write(buf) != nil {
+				return
+			}
+			buf = buf[:0]
+			continue
 		case <-tick.C:
 			if out.write(comment) != nil {
 				return
@@ -126,7 +141,7 @@ func (g *gateway) copy(ctx context.Context, out *sink, stream *runlog.Stream) {
 			return
 		}
 		var err error
-		buf, err = stream.Next(ctx, buf[:0])
+		buf, err = stream.Next(ctx, buf)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return
 		}
@@ -134,30 +149,52 @@ func (g *gateway) copy(ctx context.Context, out *sink, stream *runlog.Stream) {
 			g.logger.Error("run cannot be read", "error", err)
 			return
 		}
+		if !out.begun && onlyIDs(buf) {
+			continue
+		}
 		if len(buf) > 0 && out.write(buf) != nil {
 			return
 		}
+		buf = buf[:0]
 	}
+}
+
+// onlyIDs tells lines that hold nothing but numbers of records, or no lines.
+func onlyIDs(b []byte) bool {
+	for line := range bytes.Lines(b) {
+		if !bytes.HasPrefix(line, []byte("id: ")) {
+			return false
+		}
+	}
+	return true
 }
 
 // sink writes SSE to one reader, each write with a deadline: who does not read is dropped.
 type sink struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	early *time.Timer // from begin on: fires when the head is to go out alone
+	begun bool        // it is out
 }
 
 func newSink(w http.ResponseWriter) *sink { return &sink{w: w, rc: http.NewResponseController(w)} }
 
-func (s *sink) begin() error {
+// begin makes the head of the answer, which goes out with the first write.
+func (s *sink) begin() {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.write(nil)
+	s.early = time.NewTimer(company)
 }
 
+// write sends b, and the head, at once.
 func (s *sink) write(b []byte) error {
+	if !s.begun {
+		s.begun = true
+		s.early.Stop()
+	}
 	if err := s.rc.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return err
 	}
