@@ -10,5 +10,6 @@
 // mutex and lives only as long as this process. Decisions about silence are schedule's.
 //
 // To add a field of a heartbeat: hives/wire.go, convert.go here, and schedule.Beat if it
-// should enter the state.
+// should enter the state; telemetry.go if plans are to see it without that, with a note wherever
+// it changes.
 package fleet

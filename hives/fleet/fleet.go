@@ -39,6 +39,7 @@ type Fleet struct {
 
 	mu    sync.Mutex
 	heard map[string]*heard
+	plans telemetry
 	drain drain
 }
 
@@ -67,7 +68,7 @@ const (
 	beatMethod     = "hives.heartbeat"
 )
 
-// forget is how long a hive that the state does not know (yet) is remembered.
+// forget is how long a hive that the state does not know (yet) is remembered at least.
 const forget = time.Minute
 
 // maxBeatWait is how long a heartbeat waits for a leader.
@@ -114,6 +115,7 @@ func (f *Fleet) leaderRegister(ctx context.Context, body []byte) ([]byte, error)
 	f.mu.Lock()
 	h := f.remember(r.ID) // before it is planned: no plan may find the new hive silent
 	h.at, h.wall = f.queen.Now(), time.Now()
+	f.plans.note(r.ID)
 	f.mu.Unlock()
 	ans, err := f.queen.Do(ctx, schedule.Request{Register: &schedule.Register{
 		ID: r.ID, Boot: r.Boot, Replaces: r.Replaces, Mode: "network", Facts: facts,
@@ -263,6 +265,7 @@ func (f *Fleet) hear(ctx context.Context, id, boot string, hb *hives.Heartbeat) 
 	}
 	h.start, h.seq, h.at, h.wall, h.free = of, hb.Seq, now, time.Now(), map[string]int64{}
 	h.devices = make(map[string]hives.Device, len(hb.Devices))
+	f.plans.note(id)
 	for _, d := range hb.Devices {
 		d.Note = clip(d.Note, maxText)
 		h.devices[d.ID] = d
@@ -282,23 +285,4 @@ func (f *Fleet) Heard(id string) (time.Time, map[string]hives.Device) {
 		return h.wall, h.devices
 	}
 	return time.Time{}, nil
-}
-
-// Telemetry is the leader's memory of all hives, for a plan; maps inside are never changed later.
-func (f *Fleet) Telemetry() (map[string]schedule.HiveTelemetry, float64) {
-	view, now := f.queen.View(), f.queen.Now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := make(map[string]schedule.HiveTelemetry, len(f.heard))
-	for id, h := range f.heard {
-		if _, ok := view.Hive(id); !ok {
-			if now-h.at > forget {
-				delete(f.heard, id)
-			}
-			continue
-		}
-		out[id] = schedule.HiveTelemetry{LastBeat: h.at, Free: h.free}
-	}
-	c := view.Counts()
-	return out, f.drain.rate(c.Completed+c.Failed+c.Cancelled, now)
 }
