@@ -106,6 +106,9 @@ func (t *turn) do(cmd Command) *Error {
 	if _, birth := cmd.(*Genesis); !birth && t.meta.Epoch.IsZero() {
 		return Errorf(CodeConflict, "%s before genesis", cmd.number())
 	}
+	if needs := cmd.number().level(); t.meta.Level < needs && needs > levelFirst {
+		return Errorf(CodeConflict, "%s needs level %d, the state is at %d", cmd.number(), needs, t.meta.Level)
+	}
 	switch c := cmd.(type) {
 	case *Genesis:
 		return t.genesis(c)
@@ -119,8 +122,12 @@ func (t *turn) do(cmd Command) *Error {
 		return t.setKey(c)
 	case *RegisterHive, *HiveFactsChanged, *SetHiveStatus, *HiveLeaving, *SetHiveDesired, *DropHive:
 		return t.doHive(cmd)
+	case *PutModel, *DropModel, *ExpireModel, *SetCopy, *DropCopy:
+		return t.doModel(cmd)
 	case *Spawn:
 		return t.spawn(c)
+	case *FreeWorker:
+		return t.freeWorker(c)
 	case *SetWorkerState:
 		return t.setWorkerState(c)
 	case *BlockHive:
@@ -149,6 +156,22 @@ func (t *turn) doHive(cmd Command) *Error {
 		return t.setHiveDesired(c)
 	case *DropHive:
 		return t.dropHive(c)
+	}
+	return unknown(cmd)
+}
+
+func (t *turn) doModel(cmd Command) *Error {
+	switch c := cmd.(type) {
+	case *PutModel:
+		return t.setModel(c)
+	case *DropModel:
+		return t.dropModel(c)
+	case *ExpireModel:
+		return t.expireModel(c)
+	case *SetCopy:
+		return t.setCopy(c)
+	case *DropCopy:
+		return t.dropCopy(c)
 	}
 	return unknown(cmd)
 }

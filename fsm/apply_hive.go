@@ -43,7 +43,7 @@ func (t *turn) registerHive(c *RegisterHive) *Error {
 	is.Status, is.Leaving, is.RegisteredWall = HiveOnline, false, t.wall
 	is.Facts, is.factsSum = sorted(c.Facts), Sum{}
 	t.keepHive(was, is)
-	t.dropBlocks(c.ID, is.Facts.Models)
+	t.dropBlocks(c.ID, &is.Facts)
 	return nil
 }
 
@@ -59,7 +59,7 @@ func (t *turn) hiveFacts(c *HiveFactsChanged) *Error {
 	is := *was
 	is.Facts, is.factsSum = facts, Sum{}
 	t.keepHive(was, is)
-	t.dropBlocks(c.ID, facts.Models)
+	t.dropBlocks(c.ID, &facts)
 	return nil
 }
 
@@ -125,20 +125,29 @@ func (t *turn) dropHive(c *DropHive) *Error {
 		return Errorf(CodeConflict, "hive %s runs job %s", c.ID, id)
 	}
 	t.dropBlocks(c.ID, nil)
+	for _, model := range slices.Collect(linked(t.copiesOn, c.ID)) {
+		t.removeCopy(model, c.ID)
+	}
+	for _, id := range slices.Collect(linked(t.remaining, c.ID)) {
+		w, _ := t.workers.get(id)
+		is := *w
+		is.Holds = false
+		t.keepWorker(w, is)
+	}
 	t.putHive(was, nil)
 	t.mark(TableHive, c.ID)
 	return nil
 }
 
 // dropBlocks drops a hive's blocks for models that it does not offer, which nothing else
-// would ever end.
-func (t *turn) dropBlocks(hive string, offered []EngineModel) {
+// would ever end; without facts it drops all.
+func (t *turn) dropBlocks(hive string, facts *HiveFacts) {
 	var over []*Block // a tree must not change while it is walked
 	for b := range t.blocks.from(&Block{Hive: hive}) {
 		if b.Hive != hive {
 			break
 		}
-		if !offers(offered, b.Model) {
+		if facts == nil || !t.offers(facts, b.Model) {
 			over = append(over, b)
 		}
 	}
@@ -148,10 +157,18 @@ func (t *turn) dropBlocks(hive string, offered []EngineModel) {
 	}
 }
 
-// offers looks a model up in the models of a hive, which are in order of ref.
-func offers(models []EngineModel, ref string) bool {
-	_, ok := slices.BinarySearchFunc(models, ref, func(m EngineModel, ref string) int { return cmp.Compare(m.Ref, ref) })
-	return ok
+// offers tells whether a hive can serve a model by its own configuration, or from its file.
+func (t *turn) offers(f *HiveFacts, ref string) bool {
+	_, own := slices.BinarySearchFunc(f.Models, ref, func(m EngineModel, ref string) int { return cmp.Compare(m.Ref, ref) })
+	if own {
+		return true
+	}
+	m, ok := t.models.get(ref)
+	if !ok || m.Dropped() || m.Source == "" {
+		return false
+	}
+	_, takes := slices.BinarySearch(f.Engines, m.Engine)
+	return takes
 }
 
 func (t *turn) blockHive(c *BlockHive) *Error {
@@ -187,6 +204,7 @@ func sorted(f HiveFacts) HiveFacts {
 	f.Models = inOrder(f.Models, func(a, b EngineModel) int {
 		return cmp.Or(cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Engine, b.Engine))
 	})
+	f.Engines = slices.Compact(slices.Clone(inOrder(f.Engines, cmp.Compare[string])))
 	return f
 }
 
@@ -209,5 +227,6 @@ func inOrder[T any](list []T, compare func(a, b T) int) []T {
 
 func sameFacts(a, b HiveFacts) bool {
 	return a.URL == b.URL && a.Version == b.Version &&
-		slices.Equal(a.Devices, b.Devices) && slices.Equal(a.Labels, b.Labels) && slices.Equal(a.Models, b.Models)
+		slices.Equal(a.Devices, b.Devices) && slices.Equal(a.Labels, b.Labels) && slices.Equal(a.Models, b.Models) &&
+		slices.Equal(a.Engines, b.Engines)
 }

@@ -36,8 +36,8 @@ func (t *turn) submit(c *Submit) *Error {
 		ID: a.ID, Tenant: a.Tenant, Model: a.Model, API: a.API, Path: a.Path,
 		Priority: a.Priority, State: JobQueued, Stream: a.Stream, Detached: a.Detached,
 		OnLoss: a.OnLoss, Grace: a.Grace, Session: a.Session, Pin: a.Pin,
-		Labels: inOrder(a.Labels, compareLabel),
-		Rank:   a.Rank, NotBefore: a.NotBefore, AbandonAt: a.AbandonAt, Deadline: a.Deadline,
+		Labels: inOrder(a.Labels, compareLabel), ContentType: a.ContentType, KeepAlive: a.KeepAlive,
+		Rank: a.Rank, NotBefore: a.NotBefore, AbandonAt: a.AbandonAt, Deadline: a.Deadline,
 		Holders:        slices.Compact(slices.Clone(inOrder(a.Holders, compareHolder))),
 		IdempotencyKey: a.IdempotencyKey, RequestHash: a.RequestHash, Body: a.Body,
 		Order: t.meta.NextOrder, Submitted: t.now, SubmittedWall: t.wall,
@@ -167,7 +167,7 @@ func (t *turn) expireJob(c *ExpireJob) *Error {
 
 // shareWords gives a new job the memory of strings known already.
 func (s *State) shareWords(j *Job) {
-	for _, p := range []*string{&j.Tenant, &j.Model, &j.API, &j.Path, &j.Pin} {
+	for _, p := range []*string{&j.Tenant, &j.Model, &j.API, &j.Path, &j.Pin, &j.ContentType} {
 		s.words.share(p)
 	}
 	for i := range j.Holders {

@@ -115,9 +115,19 @@ func (t *turn) endJob(c *EndJob) *Error {
 		t.counts.Cancelled++
 	}
 	if was.State == JobRunning {
+		t.keepAlive(was)
 		t.use(was.Worker, was.Hive)
 	}
 	return nil
+}
+
+// keepAlive lets a worker take over what a job that ran on it said of its life.
+func (t *turn) keepAlive(j *Job) {
+	if w, ok := t.workers.get(j.Worker); ok && j.KeepAlive != 0 && w.KeepAlive != j.KeepAlive && !w.State.Gone() {
+		is := *w
+		is.KeepAlive = j.KeepAlive
+		t.keepWorker(w, is)
+	}
 }
 
 // backdateStart gives a run so short that its end came before its Started the time of its

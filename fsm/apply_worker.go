@@ -31,6 +31,8 @@ func (t *turn) spawn(c *Spawn) *Error {
 		return Errorf(CodeInvalid, "worker without id or model")
 	case c.Slots < 0 || c.Slots > MaxSlots:
 		return Errorf(CodeInvalid, "slots %d, want 0 to %d", c.Slots, MaxSlots)
+	case c.Context < 0 || c.LoadFor < 0:
+		return Errorf(CodeInvalid, "context %d and load time %s, want 0 or more", c.Context, c.LoadFor)
 	}
 	if _, err := t.findHive(c.Hive); err != nil {
 		return err
@@ -39,6 +41,10 @@ func (t *turn) spawn(c *Spawn) *Error {
 		ID: c.ID, Hive: c.Hive, Device: c.Device, Model: c.Model, Engine: c.Engine,
 		State: WorkerSpawning, Slots: c.Slots, VRAM: c.VRAM,
 		LastUsed: t.now, Wall: t.wall, Index: t.index,
+		Context: c.Context, LoadFor: c.LoadFor,
+	}
+	if t.meta.Level >= levelCatalog {
+		w.Since = t.now
 	}
 	t.words.share(&w.Hive)
 	t.words.share(&w.Model)
@@ -65,6 +71,8 @@ func (t *turn) setWorkerState(c *SetWorkerState) *Error {
 		return Errorf(CodeConflict, "worker %s has %d runs, too many for %d slots", c.ID, t.runsOn(c.ID), c.Slots)
 	case !(c.Progress >= 0 && c.Progress <= 1): // not so for NaN either
 		return Errorf(CodeInvalid, "progress %v, want 0 to 1", c.Progress)
+	case c.Holds && !c.State.Gone():
+		return Errorf(CodeInvalid, "worker %s becomes %s and cannot hold what it has left", c.ID, c.State)
 	}
 	if c.State == was.State && was.State.Gone() {
 		return nil
@@ -89,9 +97,34 @@ func (t *turn) setWorkerState(c *SetWorkerState) *Error {
 		if c.State.Gone() {
 			is.GoneAt = t.now
 		}
+		t.enterState(&is, c)
 	}
 	t.keepWorker(was, is)
 	t.touch(is.Hive)
+	return nil
+}
+
+// enterState is what level 2 notes of a new state. A worker that becomes ready has not been
+// idle while it loaded.
+func (t *turn) enterState(w *Worker, c *SetWorkerState) {
+	if t.meta.Level < levelCatalog {
+		return
+	}
+	w.Since, w.Holds = t.now, c.Holds
+	if c.State == WorkerReady {
+		w.LastUsed = t.now
+	}
+}
+
+// freeWorker ends the hold of a worker that is gone.
+func (t *turn) freeWorker(c *FreeWorker) *Error {
+	was, ok := t.workers.get(c.ID)
+	if !ok || !was.Holds {
+		return nil
+	}
+	is := *was
+	is.Holds = false
+	t.keepWorker(was, is)
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 // checkState proves every index, count and the hash of a view by scanning its rows, with
 // none of the code that keeps them, and the invariants that hold in every state.
 func checkState(v *View) error {
-	return errors.Join(checkJobs(v), checkRuns(v), checkTimers(v), checkWorkers(v), checkHives(v), checkHash(v))
+	return errors.Join(checkJobs(v), checkRuns(v), checkTimers(v), checkWorkers(v), checkHives(v), checkCatalog(v), checkHash(v))
 }
 
 // pick is the ids of the rows that match, in the order of compare.
@@ -313,6 +313,12 @@ func checkHash(v *View) error {
 		fresh := *h
 		fresh.factsSum = s.factsSum(&h.Facts)
 		errs = append(errs, add(h, h.sum, s.hiveSum(&fresh)))
+	}
+	for m := range v.models.all() {
+		errs = append(errs, add(m, m.sum, s.modelSum(m)))
+	}
+	for y := range v.copies.all() {
+		errs = append(errs, add(y, y.sum, s.copySum(y)))
 	}
 	for w := range v.Workers() {
 		errs = append(errs, add(w, w.sum, s.workerSum(w)))

@@ -35,6 +35,22 @@ var kinds = [...]kind{
 	numExpireKey:    of("expire_key", func(c *coder, m *ExpireKey) { c.name("tenant", &m.Tenant); c.name("key", &m.Key) }),
 	numExpireWorker: of("expire_worker", func(c *coder, m *ExpireWorker) { c.id("id", &m.ID) }),
 	numHiveLeaving:  of("hive_leaving", func(c *coder, m *HiveLeaving) { c.id("id", &m.ID) }),
+
+	numRegisterHive2: of("register_hive_2", func(c *coder, m *RegisterHive) { c.registerHive(m); c.more(m.Facts.later, m.Facts.tail) }),
+	numHiveFacts2: of("hive_facts_2", func(c *coder, m *HiveFactsChanged) {
+		c.id("id", &m.ID)
+		c.facts(&m.Facts)
+		c.more(m.Facts.later, m.Facts.tail)
+	}),
+	numSubmit2:      of("submit_2", func(c *coder, m *Submit) { c.submit(m); c.more(m.Job.later, m.Job.tail) }),
+	numSpawn2:       of("spawn_2", func(c *coder, m *Spawn) { c.spawn(m); c.more(m.later, m.tail) }),
+	numWorkerState2: of("worker_state_2", func(c *coder, m *SetWorkerState) { c.workerState(m); m.Holds = c.reading || m.Holds }),
+	numFreeWorker:   of("free_worker", func(c *coder, m *FreeWorker) { c.id("id", &m.ID) }),
+	numPutModel:     of("put_model", func(c *coder, m *PutModel) { c.described(&m.Model) }),
+	numDropModel:    of("drop_model", func(c *coder, m *DropModel) { c.name("ref", &m.Ref) }),
+	numExpireModel:  of("expire_model", func(c *coder, m *ExpireModel) { c.name("ref", &m.Ref) }),
+	numSetCopy:      of("set_copy", func(c *coder, m *SetCopy) { c.held(&m.Copy) }),
+	numDropCopy:     of("drop_copy", func(c *coder, m *DropCopy) { c.name("model", &m.Model); c.id("hive", &m.Hive) }),
 }
 
 func of[T any, P interface {

@@ -39,9 +39,6 @@ func TestCommandsGolden(t *testing.T) {
 		if kinds[n].make != nil && !seen[Number(n)] {
 			t.Errorf("command %d (%s) has no sample", n, Number(n))
 		}
-		if kinds[n].make != nil && kinds[n].make().number() != Number(n) {
-			t.Errorf("kinds[%d] makes a command of number %d", n, kinds[n].make().number())
-		}
 	}
 }
 
@@ -55,10 +52,16 @@ func hexLines(data []byte) string {
 	return b.String()
 }
 
+// laterFields are fields that make a command one of a later number.
+var laterFields = map[Number]map[string]bool{
+	numSpawn:       {"Context": true, "LoadFor": true},
+	numWorkerState: {"Holds": true},
+}
+
 // Every field of every command must be in its encoding: a changed field changes the bytes.
 func TestEveryFieldIsEncoded(t *testing.T) {
 	for _, cmd := range samples() {
-		if cmd.number() == numSubmit { // its Job has fields that are Apply's to set
+		if _, job := cmd.(*Submit); job { // its Job has fields that are Apply's to set
 			continue
 		}
 		before, err := EncodeBatch(&Batch{Commands: []Command{cmd}})
@@ -67,6 +70,9 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		}
 		v := reflect.ValueOf(cmd).Elem()
 		for i := range v.NumField() {
+			if laterFields[cmd.number()][v.Type().Field(i).Name] {
+				continue
+			}
 			if v.Field(i).IsZero() {
 				t.Errorf("sample of %s leaves %s empty", cmd.number(), v.Type().Field(i).Name)
 			}
@@ -108,7 +114,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"unknown enum", with(1, byte(numHiveStatus), 1, 'h', 9), "command 1 (hive_status): status: unknown value 9"},
 		{"flag of two", with(1, byte(numEndJob), 1, 'j', 1, 3, 0, 0, 0, 0, 0, 2), "failure: flag is 2"},
 		{"attempt over 32 bits", with(1, byte(numStarted), 1, 'j', 0xff, 0xff, 0xff, 0xff, 0x7f), "attempt: 34359738367 is too large"},
-		{"level from the future", with(1, byte(numRaiseLevel), 2), "level: 2 is above 1"},
+		{"level from the future", with(1, byte(numRaiseLevel), 3), "level: 3 is above 2"},
+		{"an empty tail", with(1, byte(numSpawn2), 1, 'w', 1, 'h', 0, 1, 'm', 0, 0, 0, 0, 0), "it is there and says nothing"},
 		{"progress not a number", with(1, byte(numWorkerState), 1, 'w', 1, 0, 0x7f, 0xf8, 0, 0, 0, 0, 0, 1, 0), "progress: not a number"},
 	} {
 		b, err := DecodeBatch(c.data)
@@ -134,7 +141,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{&EndJob{Job: "j", State: JobQueued}, "state: unknown value 1"},
 		{&WishEnd{Job: "j"}, "reason: unknown value 0"},
 		{&SetWorkerState{ID: "w", State: WorkerReady, Progress: math.NaN()}, "progress: not a number"},
-		{&RaiseLevel{Level: CurrentLevel + 1}, "level: 2 is above 1"},
+		{&RaiseLevel{Level: CurrentLevel + 1}, "level: 3 is above 2"},
 	} {
 		_, err := EncodeBatch(&Batch{Commands: []Command{c.cmd}})
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -34,7 +34,29 @@ const (
 	numExpireKey    Number = 24
 	numExpireWorker Number = 25
 	numHiveLeaving  Number = 26
+
+	// From level 2 on. Those that end in 2 carry what level 2 added to an earlier command, and
+	// are used only where there is something of it.
+	numRegisterHive2 Number = 27
+	numHiveFacts2    Number = 28
+	numSubmit2       Number = 29
+	numSpawn2        Number = 30
+	numWorkerState2  Number = 31
+	numFreeWorker    Number = 32
+	numPutModel      Number = 33
+	numDropModel     Number = 34
+	numExpireModel   Number = 35
+	numSetCopy       Number = 36
+	numDropCopy      Number = 37
 )
+
+// level is the first at which a command may be used.
+func (n Number) level() Level {
+	if n >= numRegisterHive2 {
+		return levelCatalog
+	}
+	return levelFirst
+}
 
 // Command is a fact that Apply writes into the state. Facts carry what the decision used;
 // Apply only guards them by the transition tables and by slots.
@@ -184,6 +206,9 @@ type Spawn struct {
 	Engine string
 	Slots  int
 	VRAM   int64
+
+	Context int           // from level 2 on, as LoadFor
+	LoadFor time.Duration // how long it may take until it is ready
 }
 
 // SetWorkerState follows the hive's word (loading, ready, failed, …), an operator's wish
@@ -194,7 +219,27 @@ type SetWorkerState struct {
 	Slots    int
 	Progress float64
 	Failure  *Failure
+	Holds    bool // stopped, but its memory stays taken until FreeWorker; from level 2 on
 }
+
+// FreeWorker tells that nothing of a stopped worker is left on its hive.
+type FreeWorker struct{ ID string }
+
+// PutModel adds or replaces an entry of the catalog, or what is known of its file. Index and
+// Changed are Apply's to set. It takes a dropped model back.
+type PutModel struct{ Model Model }
+
+// DropModel takes an entry out of the catalog. Its row stays until ExpireModel.
+type DropModel struct{ Ref string }
+
+// ExpireModel forgets a dropped model, with its copies.
+type ExpireModel struct{ Ref string }
+
+// SetCopy adds or replaces a hive's copy of a model. Index is Apply's to set.
+type SetCopy struct{ Copy Copy }
+
+// DropCopy forgets a copy that its hive does not have and nobody wants.
+type DropCopy struct{ Model, Hive string }
 
 // BlockHive passes a hive over for a model until Until; Fails 0 lifts the block.
 type BlockHive struct {
@@ -214,29 +259,49 @@ type ExpireKey struct{ Tenant, Key string }
 // ExpireWorker forgets a worker that is gone.
 type ExpireWorker struct{ ID string }
 
-func (*Genesis) number() Number          { return numGenesis }
-func (*RaiseLevel) number() Number       { return numRaiseLevel }
-func (*PutQueen) number() Number         { return numPutQueen }
-func (*DropQueen) number() Number        { return numDropQueen }
-func (*PutKey) number() Number           { return numPutKey }
-func (*RegisterHive) number() Number     { return numRegisterHive }
-func (*HiveFactsChanged) number() Number { return numHiveFacts }
-func (*SetHiveStatus) number() Number    { return numHiveStatus }
-func (*SetHiveDesired) number() Number   { return numHiveDesired }
-func (*DropHive) number() Number         { return numDropHive }
-func (*Submit) number() Number           { return numSubmit }
-func (*Assign) number() Number           { return numAssign }
-func (*Started) number() Number          { return numStarted }
-func (*EndJob) number() Number           { return numEndJob }
-func (*Requeue) number() Number          { return numRequeue }
-func (*Ready) number() Number            { return numReady }
-func (*WishEnd) number() Number          { return numWishEnd }
-func (*Hold) number() Number             { return numHold }
-func (*Release) number() Number          { return numRelease }
-func (*Spawn) number() Number            { return numSpawn }
-func (*SetWorkerState) number() Number   { return numWorkerState }
-func (*BlockHive) number() Number        { return numBlockHive }
-func (*ExpireJob) number() Number        { return numExpireJob }
-func (*ExpireKey) number() Number        { return numExpireKey }
-func (*ExpireWorker) number() Number     { return numExpireWorker }
-func (*HiveLeaving) number() Number      { return numHiveLeaving }
+func (*Genesis) number() Number        { return numGenesis }
+func (*RaiseLevel) number() Number     { return numRaiseLevel }
+func (*PutQueen) number() Number       { return numPutQueen }
+func (*DropQueen) number() Number      { return numDropQueen }
+func (*PutKey) number() Number         { return numPutKey }
+func (*SetHiveStatus) number() Number  { return numHiveStatus }
+func (*SetHiveDesired) number() Number { return numHiveDesired }
+func (*DropHive) number() Number       { return numDropHive }
+func (*Assign) number() Number         { return numAssign }
+func (*Started) number() Number        { return numStarted }
+func (*EndJob) number() Number         { return numEndJob }
+func (*Requeue) number() Number        { return numRequeue }
+func (*Ready) number() Number          { return numReady }
+func (*WishEnd) number() Number        { return numWishEnd }
+func (*Hold) number() Number           { return numHold }
+func (*Release) number() Number        { return numRelease }
+func (*BlockHive) number() Number      { return numBlockHive }
+func (*ExpireJob) number() Number      { return numExpireJob }
+func (*ExpireKey) number() Number      { return numExpireKey }
+func (*ExpireWorker) number() Number   { return numExpireWorker }
+func (*HiveLeaving) number() Number    { return numHiveLeaving }
+func (*FreeWorker) number() Number     { return numFreeWorker }
+func (*PutModel) number() Number       { return numPutModel }
+func (*DropModel) number() Number      { return numDropModel }
+func (*ExpireModel) number() Number    { return numExpireModel }
+func (*SetCopy) number() Number        { return numSetCopy }
+func (*DropCopy) number() Number       { return numDropCopy }
+
+func (m *RegisterHive) number() Number {
+	return later(m.Facts.later(), numRegisterHive2, numRegisterHive)
+}
+
+func (m *HiveFactsChanged) number() Number {
+	return later(m.Facts.later(), numHiveFacts2, numHiveFacts)
+}
+func (m *Submit) number() Number         { return later(m.Job.later(), numSubmit2, numSubmit) }
+func (m *Spawn) number() Number          { return later(m.later(), numSpawn2, numSpawn) }
+func (m *SetWorkerState) number() Number { return later(m.Holds, numWorkerState2, numWorkerState) }
+
+// later chooses the number of a command that says something a later level added.
+func later(says bool, then, before Number) Number {
+	if says {
+		return then
+	}
+	return before
+}

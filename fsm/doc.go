@@ -27,7 +27,7 @@
 //
 // # How it is laid out
 //
-// job.go worker.go hive.go queen.go are the records with their transition tables, command.go
+// job.go worker.go hive.go queen.go model.go are the records with their transition tables, command.go
 // the list of commands. apply.go dispatches a batch, apply_*.go say what each command does.
 // tables.go names the tables and indexes, index.go is the only place that writes them.
 // coder.go and code_*.go describe the binary form, each field once for both directions;
@@ -41,5 +41,7 @@
 //  4. codec_test.go: a sample, which makes its golden file (go test ./fsm -rewrite).
 //  5. testdata/fsm: a script that shows it done, repeated and refused.
 //
-// A changed encoding is a new number; a changed row is a new snapshot version.
+// A changed encoding is a new number; a changed row is a new snapshot version. What a new
+// level adds to a command or row is a tail behind its fields (code_model.go): the command has
+// another number where it has one, a row the same bytes as before where it has none.
 package fsm

@@ -38,6 +38,7 @@ func (s *State) jobSum(j *Job) Sum {
 		c.job(j)
 		c.flag("packed", &j.Body.Packed)
 		c.sum("body", &j.bodySum)
+		c.tail(j.later, j.tail)
 	})
 }
 
@@ -47,11 +48,11 @@ func (s *State) hiveSum(h *Hive) Sum {
 }
 
 func (s *State) factsSum(f *HiveFacts) Sum {
-	return s.rowSum(TableHive, func(c *coder) { c.facts(f) })
+	return s.rowSum(TableHive, func(c *coder) { c.facts(f); c.tail(f.later, f.tail) })
 }
 
 func (s *State) workerSum(w *Worker) Sum {
-	return s.rowSum(TableWorker, func(c *coder) { c.worker(w) })
+	return s.rowSum(TableWorker, func(c *coder) { c.worker(w); c.tail(w.later, w.tail) })
 }
 
 func (s *State) queenSum(q *Queen) Sum {
@@ -68,6 +69,14 @@ func (s *State) blockSum(b *Block) Sum {
 
 func (s *State) idempotencySum(r *Idempotency) Sum {
 	return s.rowSum(TableIdempotency, func(c *coder) { c.idempotency(r) })
+}
+
+func (s *State) modelSum(m *Model) Sum {
+	return s.rowSum(TableModel, func(c *coder) { c.model(m) })
+}
+
+func (s *State) copySum(y *Copy) Sum {
+	return s.rowSum(TableCopy, func(c *coder) { c.copy(y) })
 }
 
 // Totals since genesis cannot be counted from rows, so they live in the meta row.

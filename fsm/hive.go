@@ -48,6 +48,7 @@ type HiveFacts struct {
 	Devices []Device
 	Labels  []Label       // sorted by key
 	Models  []EngineModel // sorted by ref, then engine
+	Engines []string      // sorted: those that take the file of any model of the catalog; from level 2 on
 }
 
 // Supersede puts the boot that a newer one replaces before those it had replaced. It makes a

@@ -52,8 +52,14 @@ func (s Sum) String() string { return fmt.Sprintf("%016x%016x", s.Hi, s.Lo) }
 // state's level knows; a queen that cannot read the state's level is refused.
 type Level uint16
 
+// Levels of the format: 1 is the first; 2 has the catalog of models.
+const (
+	levelFirst   Level = 1
+	levelCatalog Level = 2
+)
+
 // CurrentLevel is the highest level this build can read.
-const CurrentLevel Level = 1
+const CurrentLevel = levelCatalog
 
 // word is the n-th word of an enum that begins at one.
 func word[T ~uint8](v T, words ...string) string {

@@ -50,6 +50,10 @@ func (s *State) putWorker(was, is *Worker) {
 	move(s.hiveWorkers, was, is, func(w *Worker) (link, bool) { return link{w.Hive, w.ID}, !w.State.Gone() })
 	move(s.modelWorkers, was, is, func(w *Worker) (link, bool) { return link{w.Model, w.ID}, !w.State.Gone() })
 	move(s.vacancies, was, is, s.vacancyKey)
+	move(s.resting, was, is, s.restingKey)
+	move(s.idle, was, is, s.idleKey)
+	move(s.loads, was, is, loadKey)
+	move(s.remaining, was, is, func(w *Worker) (link, bool) { return link{w.Hive, w.ID}, w.Holds })
 	move(s.coming, was, is, func(w *Worker) (link, bool) { return link{w.Model, w.ID}, w.State.coming() })
 	s.crowdedBy(was, is)
 	move(s.gone, was, is, func(w *Worker) (moment, bool) { return moment{w.GoneAt, w.ID}, w.State.Gone() })
@@ -72,6 +76,7 @@ func (s *State) putHive(was, is *Hive) {
 	}
 	if was == nil || is == nil || was.factsSum != is.factsSum {
 		moveAll(s.offers, offerKeys(was), offerKeys(is))
+		moveAll(s.engines, engineKeys(was), engineKeys(is))
 		s.crowded(cmp.Or(was, is).ID)
 	}
 }
@@ -131,6 +136,51 @@ func (s *State) putIdempotency(was, is *Idempotency) {
 		s.hash = s.hash.minus(was.sum)
 	}
 	move(s.expiry, was, is, func(r *Idempotency) (expiring, bool) { return expiring{r.Expiry, r.Tenant, r.Key}, true })
+}
+
+// putModel also moves the model's workers in the index of idleness, which it rules.
+func (s *State) putModel(was, is *Model) {
+	ref := cmp.Or(was, is).Ref
+	for w := range rows(s.workers, linked(s.modelWorkers, ref)) {
+		if key, in := s.idleKey(w); in {
+			s.idle.drop(key)
+		}
+	}
+	if is != nil {
+		is.sum = s.modelSum(is)
+		s.models.put(is.Ref, is)
+		s.hash = s.hash.plus(is.sum)
+	}
+	if was != nil {
+		if is == nil {
+			s.models.drop(was.Ref)
+		}
+		s.hash = s.hash.minus(was.sum)
+	}
+	moveAliases(s.aliases, was, is)
+	move(s.kept, was, is, func(m *Model) (string, bool) { return m.Ref, m.MinReplicas > 0 && !m.Dropped() })
+	move(s.dropped, was, is, func(m *Model) (string, bool) { return m.Ref, m.Dropped() })
+	move(s.unknown, was, is, func(m *Model) (string, bool) { return m.Ref, !m.Dropped() && !m.inspected() })
+	for w := range rows(s.workers, linked(s.modelWorkers, ref)) {
+		if key, in := s.idleKey(w); in {
+			s.idle.put(key)
+		}
+	}
+}
+
+func (s *State) putCopy(was, is *Copy) {
+	if is != nil {
+		is.sum = s.copySum(is)
+		s.copies.put(is)
+		s.hash = s.hash.plus(is.sum)
+	}
+	if was != nil {
+		if is == nil {
+			s.copies.drop(was)
+		}
+		s.hash = s.hash.minus(was.sum)
+	}
+	move(s.copiesOn, was, is, func(y *Copy) (link, bool) { return link{y.Hive, y.Model}, true })
 }
 
 // putMeta keeps the hash true after any change of meta or of the totals that live with it.

@@ -147,6 +147,9 @@ type Job struct {
 	Pin      string        // hive id, or empty
 	Labels   []Label       // constraints on hives, sorted by key
 
+	ContentType string    // of Body; empty for JSON; from level 2 on
+	KeepAlive   KeepAlive // what its worker takes over when it ends; from level 2 on
+
 	// The run.
 	Worker        string
 	Hive          string

@@ -14,6 +14,8 @@ const (
 	MaxHolders  = 256      // queen processes that hold one job
 	// MaxSuperseded bounds the earlier boots that a hive's row remembers.
 	MaxSuperseded = 8
+	MaxAliases    = 64  // other names of a model
+	MaxEngines    = 256 // engines of a hive
 	// MaxSlots bounds the slots of one worker.
 	MaxSlots = 1 << 20
 )

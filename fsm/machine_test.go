@@ -43,7 +43,7 @@ func (m *machine) header() *Batch {
 // genesis gives a world in which most commands find something to do.
 func (m *machine) genesis(t *rapid.T) {
 	birth := m.header()
-	birth.Commands = []Command{&Genesis{ClusterID: "c1", Epoch: testEpoch, Level: 1}}
+	birth.Commands = []Command{&Genesis{ClusterID: "c1", Epoch: testEpoch, Level: CurrentLevel}}
 	m.state.Apply(birth)
 	b := m.header()
 	b.Commands = []Command{
@@ -105,6 +105,9 @@ func (m *machine) batch(t *rapid.T) {
 		if allowed := m.naive.do(cmd, b.Now); allowed != (out.Errs[i] == nil) {
 			t.Fatalf("%s %s: the model says %v, Apply says %v", cmd.number(), readable(cmd), allowed, out.Errs[i])
 		}
+		if c, ok := cmd.(*ExpireJob); ok && out.Errs[i] == nil {
+			delete(m.ended, c.ID) // its id may be used again in this very batch
+		}
 	}
 	m.changed(t, before, out)
 	m.past = append(m.past, b)
@@ -125,6 +128,16 @@ func (m *machine) changed(t *rapid.T, before *View, out Outcome) {
 			t.Fatalf("job %s: changed %v, named %v", j.ID, was != j, seen[Row{TableJob, j.ID}])
 		} else if was != j && j.Changed != out.Index {
 			t.Fatalf("job %s changed at %d and says %d", j.ID, out.Index, j.Changed)
+		}
+	}
+	for c := range after.models.all() {
+		if was, _ := before.models.get(c.Ref); (was != c) != seen[Row{TableModel, c.Ref}] {
+			t.Fatalf("model %s: changed %v, named %v", c.Ref, was != c, seen[Row{TableModel, c.Ref}])
+		}
+	}
+	for y := range after.copies.all() {
+		if was, _ := before.Copy(y.Model, y.Hive); (was != y) != seen[Row{TableCopy, y.Hive + "/" + y.Model}] {
+			t.Fatalf("copy %s on %s: changed %v, named %v", y.Model, y.Hive, was != y, seen[Row{TableCopy, y.Hive + "/" + y.Model}])
 		}
 	}
 	for w := range after.Workers() {
@@ -207,7 +220,7 @@ func (m *machine) check(t *rapid.T) {
 			n.worker, n.ending, n.delivered = j.Worker, j.Ending.String(), j.Delivered // kept for show
 		}
 		got := naiveJob{j.Model, j.State.String(), j.Ending.String(), j.Worker, j.Attempt, j.Delivered,
-			j.NotBefore, j.AbandonAt, j.Retries, j.Detached, j.Holders, n.ended}
+			j.NotBefore, j.AbandonAt, j.Retries, j.Detached, j.Holders, j.KeepAlive, n.ended}
 		if fmt.Sprint(got) != fmt.Sprint(*n) {
 			t.Fatalf("job %s is %v, the model has %v", id, got, *n)
 		}
@@ -217,9 +230,18 @@ func (m *machine) check(t *rapid.T) {
 			delete(m.ended, id)
 		}
 	}
+	if v.models.len() != len(m.naive.models) || v.copies.len() != len(m.naive.copies) {
+		t.Fatal("the model has another catalog")
+	}
+	for ref, n := range m.naive.models {
+		got, _ := v.models.get(ref)
+		if got.Dropped() != n.dropped || !slices.Equal(got.Aliases, n.aliases) {
+			t.Fatalf("model %s is %s, the model has %v", ref, readable(got), *n)
+		}
+	}
 	for id, n := range m.naive.workers {
 		w, _ := v.Worker(id)
-		if got := (naiveWorker{w.Hive, w.Model, w.State.String(), w.Slots}); got != *n {
+		if got := (naiveWorker{w.Hive, w.Model, w.State.String(), w.Slots, w.Holds, w.LoadFor > 0, w.KeepAlive}); got != *n {
 			t.Fatalf("worker %s is %v, the model has %v", id, got, *n)
 		}
 	}
@@ -260,7 +282,7 @@ func (m *machine) command(t *rapid.T) Command {
 		}
 		return 0
 	}
-	switch rapid.IntRange(0, 21).Draw(t, "kind") {
+	switch rapid.IntRange(0, 25).Draw(t, "kind") {
 	case 0, 1, 2, 3:
 		return m.submit(t, job, holder, maybe)
 	case 4, 5, 6, 7:
@@ -282,13 +304,16 @@ func (m *machine) command(t *rapid.T) Command {
 		return &Release{Job: job, Holder: holder, AbandonAt: at}
 	case 16:
 		return &Spawn{ID: worker, Hive: hive, Model: pick("m1", "m2"), Device: deviceOf(worker),
-			Slots: rapid.IntRange(0, 2).Draw(t, "slots"), VRAM: rapid.Int64Range(1, 8).Draw(t, "vram")}
+			Slots: rapid.IntRange(0, 2).Draw(t, "slots"), VRAM: rapid.Int64Range(1, 8).Draw(t, "vram"),
+			LoadFor: time.Duration(rapid.IntRange(0, 1).Draw(t, "load_for")) * time.Minute}
 	case 17, 18:
 		return &SetWorkerState{ID: worker, State: rapid.SampledFrom([]WorkerState{WorkerReady, WorkerReady, WorkerReady,
 			WorkerSpawning, WorkerLoading, WorkerDraining, WorkerStopped, WorkerFailed}).Draw(t, "state"),
-			Slots: rapid.IntRange(0, 3).Draw(t, "slots")}
+			Slots: rapid.IntRange(0, 3).Draw(t, "slots"), Holds: rapid.IntRange(0, 4).Draw(t, "holds") == 0}
 	case 19:
 		return m.register(t, hive)
+	case 21, 22, 23:
+		return m.catalog(t, pick("m1", "m2", "m3"), hive, worker)
 	case 20:
 		return &SetHiveStatus{ID: hive, Status: rapid.SampledFrom([]HiveStatus{HiveOnline, HiveOnline, HiveOffline}).Draw(t, "status")}
 	}
@@ -314,6 +339,7 @@ func (m *machine) submit(t *rapid.T, id string, h Holder, maybe func(Time) Time)
 	if rapid.Bool().Draw(t, "early") {
 		j.Rank -= time.Minute // goes before the head
 	}
+	j.KeepAlive = rapid.SampledFrom([]KeepAlive{0, 0, KeepForever, KeepFor(0), KeepFor(time.Minute)}).Draw(t, "keep")
 	if !j.Detached {
 		j.Holders = slices.Repeat([]Holder{h}, rapid.IntRange(0, 2).Draw(t, "holders"))
 	}
@@ -322,6 +348,30 @@ func (m *machine) submit(t *rapid.T, id string, h Holder, maybe func(Time) Time)
 		s.Job.IdempotencyKey, s.IdempotencyTTL = "k1", 10*time.Second
 	}
 	return s
+}
+
+// catalog draws what concerns models and their copies.
+func (m *machine) catalog(t *rapid.T, model, hive, worker string) Command {
+	switch rapid.IntRange(0, 6).Draw(t, "of the catalog") {
+	case 0, 1:
+		is := Model{Ref: model, Slots: 1, IdleTTL: time.Duration(rapid.IntRange(-1, 2).Draw(t, "idle")) * time.Minute,
+			Pin: rapid.IntRange(0, 5).Draw(t, "pin") == 0, MinReplicas: rapid.IntRange(0, 1).Draw(t, "min")}
+		if rapid.Bool().Draw(t, "sourced") {
+			is.Source, is.Engine, is.Size = "file:/m", rapid.SampledFrom([]string{"e", "f"}).Draw(t, "engine"), rapid.Int64Range(0, 1).Draw(t, "size")
+			is.Memory.Weights = is.Size
+		}
+		is.Aliases = rapid.SampledFrom([][]string{nil, {"a1"}, {"a1", "a2"}, {"m3"}}).Draw(t, "aliases")
+		return &PutModel{is}
+	case 2:
+		return &DropModel{Ref: model}
+	case 3:
+		return &ExpireModel{Ref: model}
+	case 4:
+		return &DropCopy{Model: model, Hive: hive}
+	case 5:
+		return &FreeWorker{ID: worker}
+	}
+	return &SetCopy{Copy{Model: model, Hive: hive, State: CopyPresent, Wanted: rapid.Bool().Draw(t, "wanted"), Bytes: rapid.Int64Range(0, 1).Draw(t, "bytes")}}
 }
 
 // register is mostly the next start of the hive; sometimes a repeat or a jump.
@@ -334,5 +384,5 @@ func (m *machine) register(t *rapid.T, id string) Command {
 	models := []EngineModel{{Engine: "e", Ref: "m1", VRAM: 5}, {Engine: "f", Ref: "m1", VRAM: 3}, {Engine: "e", Ref: "m2", VRAM: 7}}
 	devices := []Device{{ID: "d1", Total: 10}, {ID: "d2", Total: 6}}
 	return &RegisterHive{ID: id, Boot: fmt.Sprint("boot", incarnation), Incarnation: incarnation,
-		Facts: HiveFacts{Models: models[:rapid.IntRange(0, 3).Draw(t, "models")], Devices: devices[:rapid.IntRange(1, 2).Draw(t, "devices")]}}
+		Facts: HiveFacts{Models: models[:rapid.IntRange(0, 3).Draw(t, "models")], Engines: []string{"e", "f"}[:rapid.IntRange(0, 2).Draw(t, "engines")], Devices: devices[:rapid.IntRange(1, 2).Draw(t, "devices")]}}
 }

@@ -14,6 +14,14 @@ type naive struct {
 	hives   map[string]*naiveHive
 	idem    map[[2]string]naiveKey
 	blocks  map[[2]string]uint32
+	models  map[string]*naiveModel
+	copies  map[[2]string]bool // by hive and model
+}
+
+type naiveModel struct {
+	aliases []string
+	dropped bool
+	engine  string
 }
 
 type naiveJob struct {
@@ -26,12 +34,15 @@ type naiveJob struct {
 	retries         uint32
 	detached        bool
 	holders         []Holder
+	keep            KeepAlive
 	ended           int // how often
 }
 
 type naiveWorker struct {
 	hive, model, state string
 	slots              int
+	holds, catalog     bool
+	keep               KeepAlive
 }
 
 type naiveHive struct {
@@ -48,7 +59,7 @@ type naiveKey struct {
 
 func newNaive() *naive {
 	return &naive{map[string]*naiveJob{}, map[string]*naiveWorker{}, map[string]*naiveHive{},
-		map[[2]string]naiveKey{}, map[[2]string]uint32{}}
+		map[[2]string]naiveKey{}, map[[2]string]uint32{}, map[string]*naiveModel{}, map[[2]string]bool{}}
 }
 
 func (n *naive) runs(worker string) (count int) {
@@ -107,6 +118,8 @@ func (n *naive) do(cmd Command, now Time) bool {
 		return true
 	case *Submit:
 		return n.submit(c, now)
+	case *PutModel, *DropModel, *ExpireModel, *SetCopy, *DropCopy, *FreeWorker:
+		return n.doCatalog(cmd)
 	}
 	return n.doJob(cmd)
 }
@@ -123,7 +136,9 @@ func (n *naive) register(c *RegisterHive) bool {
 		return false
 	}
 	for key := range n.blocks {
-		if key[0] == c.ID && !slices.ContainsFunc(c.Facts.Models, func(m EngineModel) bool { return m.Ref == key[1] }) {
+		m := n.models[key[1]]
+		file := m != nil && !m.dropped && m.engine != "" && slices.Contains(c.Facts.Engines, m.engine)
+		if key[0] == c.ID && !file && !slices.ContainsFunc(c.Facts.Models, func(m EngineModel) bool { return m.Ref == key[1] }) {
 			delete(n.blocks, key)
 		}
 	}
@@ -155,6 +170,63 @@ func (n *naive) dropHive(id string) bool {
 			delete(n.blocks, key)
 		}
 	}
+	for key := range n.copies {
+		if key[0] == id {
+			delete(n.copies, key)
+		}
+	}
+	for _, w := range n.workers {
+		w.holds = w.holds && w.hive != id
+	}
+	return true
+}
+
+func (n *naive) doCatalog(cmd Command) bool {
+	switch c := cmd.(type) {
+	case *PutModel:
+		for ref, m := range n.models {
+			for _, name := range append([]string{c.Model.Ref}, c.Model.Aliases...) {
+				if ref != c.Model.Ref && !m.dropped && (name == ref || slices.Contains(m.aliases, name)) {
+					return false
+				}
+			}
+		}
+		n.models[c.Model.Ref] = &naiveModel{slices.DeleteFunc(slices.Clone(c.Model.Aliases), func(a string) bool { return a == c.Model.Ref }), false, c.Model.Engine}
+	case *DropModel:
+		if m := n.models[c.Ref]; m != nil {
+			m.dropped = true
+		}
+	case *ExpireModel:
+		m := n.models[c.Ref]
+		if m == nil {
+			return true
+		}
+		if !m.dropped {
+			return false
+		}
+		for _, w := range n.workers {
+			if w.model == c.Ref && w.catalog && w.state != "stopped" && w.state != "failed" {
+				return false
+			}
+		}
+		delete(n.models, c.Ref)
+		for hive := range n.hives {
+			delete(n.copies, [2]string{hive, c.Ref})
+			delete(n.blocks, [2]string{hive, c.Ref})
+		}
+	case *SetCopy:
+		m := n.models[c.Copy.Model]
+		if m == nil || n.hives[c.Copy.Hive] == nil || c.Copy.Wanted && m.dropped {
+			return false
+		}
+		n.copies[[2]string{c.Copy.Hive, c.Copy.Model}] = true
+	case *DropCopy:
+		delete(n.copies, [2]string{c.Hive, c.Model})
+	case *FreeWorker:
+		if w := n.workers[c.ID]; w != nil {
+			w.holds = false
+		}
+	}
 	return true
 }
 
@@ -165,7 +237,7 @@ func (n *naive) spawn(c *Spawn) bool {
 	if n.hives[c.Hive] == nil {
 		return false
 	}
-	n.workers[c.ID] = &naiveWorker{c.Hive, c.Model, "spawning", c.Slots}
+	n.workers[c.ID] = &naiveWorker{c.Hive, c.Model, "spawning", c.Slots, false, c.LoadFor > 0, 0}
 	return true
 }
 
@@ -176,6 +248,8 @@ func (n *naive) workerState(c *SetWorkerState) bool {
 	}
 	gone := w.state == "stopped" || w.state == "failed"
 	switch {
+	case c.Holds && next != "stopped" && next != "failed":
+		return false
 	case next == w.state && gone:
 		return c.Slots == 0 || c.Slots >= n.runs(c.ID)
 	case gone && next != w.state:
@@ -184,6 +258,9 @@ func (n *naive) workerState(c *SetWorkerState) bool {
 		return false
 	case c.Slots > 0 && c.Slots < n.runs(c.ID):
 		return false
+	}
+	if next != w.state {
+		w.holds = c.Holds
 	}
 	w.state = next
 	if c.Slots > 0 {
@@ -203,7 +280,7 @@ func (n *naive) submit(c *Submit, now Time) bool {
 		}
 		n.idem[at] = naiveKey{c.Job.ID, now + c.IdempotencyTTL}
 	}
-	j := &naiveJob{model: c.Job.Model, state: "queued", detached: c.Job.Detached, backoff: c.Job.NotBefore, giveUp: c.Job.AbandonAt}
+	j := &naiveJob{model: c.Job.Model, state: "queued", detached: c.Job.Detached, backoff: c.Job.NotBefore, giveUp: c.Job.AbandonAt, keep: c.Job.KeepAlive}
 	for _, h := range c.Job.Holders {
 		j.hold(h)
 	}
@@ -238,6 +315,9 @@ func (n *naive) doJob(cmd Command) bool {
 		if j == nil || j.state != "queued" && j.state != "running" || j.attempt != c.Attempt ||
 			j.state == "queued" && c.State == JobComplete {
 			return false
+		}
+		if w := n.workers[j.worker]; j.state == "running" && w != nil && w.state != "stopped" && w.state != "failed" && j.keep != 0 {
+			w.keep = j.keep
 		}
 		j.state, j.holders, j.backoff, j.giveUp = c.State.String(), nil, 0, 0
 		j.ended++

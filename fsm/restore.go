@@ -169,16 +169,27 @@ func (s *State) load(t Table, row []byte) error {
 		h := new(Hive)
 		c.hive(h)
 		c.facts(&h.Facts)
+		c.tail(h.Facts.later, h.Facts.tail)
 		put = func() bool { return absent(s.hives, h.ID, func() { s.putHive(nil, h) }) }
 	case TableWorker:
 		w := new(Worker)
 		c.worker(w)
+		c.tail(w.later, w.tail)
 		put = func() bool { return absent(s.workers, w.ID, func() { s.putWorker(nil, w) }) }
 	case TableJob:
 		j := new(Job)
 		c.job(j)
 		c.body(&j.Body)
+		c.tail(j.later, j.tail)
 		put = func() bool { return absent(s.jobs, j.ID, func() { s.loadJob(j) }) }
+	case TableModel:
+		m := new(Model)
+		c.model(m)
+		put = func() bool { return absent(s.models, m.Ref, func() { s.putModel(nil, m) }) }
+	case TableCopy:
+		y := new(Copy)
+		c.copy(y)
+		put = func() bool { return missing(s.copies, y, func() { s.putCopy(nil, y) }) }
 	case TableBlock:
 		b := new(Block)
 		c.block(b)

@@ -42,7 +42,7 @@ func (s *State) crowded(hive string) {
 // crowdedBy does so when a worker comes, goes or begins to drain.
 func (s *State) crowdedBy(was, is *Worker) {
 	if was != nil && is != nil && was.Hive == is.Hive && was.Device == is.Device && was.Model == is.Model &&
-		was.VRAM == is.VRAM && was.State.Gone() == is.State.Gone() && was.State.holds() == is.State.holds() {
+		was.VRAM == is.VRAM && was.takes() == is.takes() && was.State.holds() == is.State.holds() {
 		return
 	}
 	for _, w := range []*Worker{was, is} {
@@ -51,6 +51,10 @@ func (s *State) crowdedBy(was, is *Worker) {
 		}
 	}
 }
+
+// takes tells a worker whose memory is not free: one that is gone takes it until its hive says
+// so.
+func (w *Worker) takes() bool { return !w.State.Gone() || w.Holds }
 
 // holds tells a worker that counts as one that its model has.
 func (s WorkerState) holds() bool { return !s.Gone() && s != WorkerDraining }
@@ -61,14 +65,20 @@ func (s *State) settleRooms() {
 		return
 	}
 	if s.roomsOn == nil {
-		s.roomsOn = map[string][]room{}
+		s.roomsOn, s.spacesOn = map[string][]room{}, map[string][]space{}
 	}
 	for id := range s.unroomed {
 		var is []room
+		var spaces []space
 		if h, ok := s.hives.get(id); ok {
-			is = s.makeRooms(h)
+			free := s.freeOn(h)
+			is, spaces = s.makeRooms(h, free), makeSpaces(h, free)
 		}
 		moveAll(s.rooms, s.roomsOn[id], is)
+		moveAll(s.spaces, s.spacesOn[id], spaces)
+		if s.spacesOn[id] = spaces; spaces == nil {
+			delete(s.spacesOn, id)
+		}
 		if s.roomsOn[id] = is; is == nil {
 			delete(s.roomsOn, id)
 		}
@@ -76,16 +86,26 @@ func (s *State) settleRooms() {
 	clear(s.unroomed)
 }
 
-// makeRooms counts what the workers on a hive leave free of it.
-func (s *State) makeRooms(h *Hive) (list []room) {
-	taken, held := map[string]int64{}, map[string]bool{}
-	for w := range rows(s.workers, linked(s.hiveWorkers, h.ID)) {
-		taken[w.Device] += w.VRAM
-		held[w.Model] = held[w.Model] || w.State.holds()
+// freeOn counts what the workers on a hive leave free of each of its devices.
+func (s *State) freeOn(h *Hive) []int64 {
+	taken := map[string]int64{}
+	for _, workers := range []tree[link]{s.hiveWorkers, s.remaining} {
+		for w := range rows(s.workers, linked(workers, h.ID)) {
+			taken[w.Device] += w.VRAM
+		}
 	}
 	free := make([]int64, len(h.Facts.Devices))
 	for i, d := range h.Facts.Devices {
 		free[i] = max(d.Total-taken[d.ID], 0)
+	}
+	return free
+}
+
+// makeRooms finds what fits into what is free on a hive.
+func (s *State) makeRooms(h *Hive, free []int64) (list []room) {
+	held := map[string]bool{}
+	for w := range rows(s.workers, linked(s.hiveWorkers, h.ID)) {
+		held[w.Model] = held[w.Model] || w.State.holds()
 	}
 	for i := range h.Facts.Models {
 		m := &h.Facts.Models[i]

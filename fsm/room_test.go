@@ -37,7 +37,7 @@ func checkRooms(v *View) error {
 			for _, d := range h.Facts.Devices {
 				free := d.Total
 				for w := range v.Workers() {
-					if w.Hive == h.ID && w.Device == d.ID && !w.State.Gone() {
+					if w.Hive == h.ID && w.Device == d.ID && (!w.State.Gone() || w.Holds) {
 						free -= w.VRAM
 					}
 				}

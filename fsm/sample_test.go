@@ -63,6 +63,40 @@ func samples() []Command {
 		&ExpireJob{ID: "j1"},
 		&ExpireKey{Tenant: "acme", Key: "once"},
 		&ExpireWorker{ID: "w1"},
+		&RegisterHive{ID: "hive-1", Boot: "01JHIVEBOOT", Incarnation: 3, Mode: "network", Facts: laterFacts()},
+		&HiveFactsChanged{ID: "hive-1", Facts: laterFacts()},
+		&Submit{Job: laterJob(), IdempotencyTTL: 24 * time.Hour},
+		&Spawn{ID: "w1", Hive: "hive-1", Device: "gpu0", Model: "qwen", Engine: "llama.cpp", Slots: 4, VRAM: 5 << 30,
+			Context: 8192, LoadFor: 7 * time.Minute},
+		&SetWorkerState{ID: "w1", State: WorkerStopped, Slots: 4, Progress: 0.5, Failure: &Failure{"evicted", "for llama"}, Holds: true},
+		&FreeWorker{ID: "w1"},
+		&PutModel{sampleModel()},
+		&DropModel{Ref: "qwen"},
+		&ExpireModel{Ref: "qwen"},
+		&SetCopy{Copy{Model: "qwen", Hive: "hive-1", State: CopyFailed, Bytes: 1 << 30, Digest: "sha256:ab",
+			Failure: &Failure{"digest_mismatch", "other bytes"}, Wanted: true}},
+		&DropCopy{Model: "qwen", Hive: "hive-1"},
+	}
+}
+
+func laterFacts() HiveFacts {
+	f := sampleFacts()
+	f.Engines = []string{"llama.cpp", "vllm"}
+	return f
+}
+
+func laterJob() Job {
+	j := sampleJob()
+	j.ContentType, j.KeepAlive = "multipart/form-data; boundary=x", KeepFor(10*time.Minute)
+	return j
+}
+
+func sampleModel() Model {
+	return Model{
+		Ref: "qwen", Aliases: []string{"qwen-small", "small"}, Source: "hf:org/repo/file.gguf", Engine: "llama.cpp",
+		Digest: "sha256:ab", Size: 4 << 30, Memory: Memory{Weights: 4 << 30, KV: 1 << 30, Overhead: 1 << 28}, VRAM: 6 << 30,
+		Slots: 4, Context: 8192, IdleTTL: 10 * time.Minute, MinReplicas: 1, MaxReplicas: 2, Labels: []Label{{"zone", "eu"}}, Pin: true,
+		Failure: &Failure{"not_found", "no such file"},
 	}
 }
 

@@ -95,6 +95,8 @@ func set(f reflect.Value, s string) error {
 			queen, boot, _ := strings.Cut(h, "/")
 			*p = append(*p, Holder{queen, boot})
 		}
+	case *[]string:
+		*p = strings.Split(s, ",")
 	case *[]Label:
 		for _, l := range strings.Split(s, ",") {
 			key, value, _ := strings.Cut(l, "/")

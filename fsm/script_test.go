@@ -179,7 +179,7 @@ func change(before, after *View, row Row) string {
 }
 
 var tableNames = map[Table]string{TableHive: "hive", TableWorker: "worker", TableJob: "job", TableBlock: "block",
-	TableQueen: "queen", TableKey: "key", TableIdempotency: "idempotency", TableMeta: "meta"}
+	TableModel: "model", TableCopy: "copy", TableQueen: "queen", TableKey: "key", TableIdempotency: "idempotency", TableMeta: "meta"}
 
 // lookUp finds any row; nil when it is not there.
 func lookUp(v *View, row Row) any {
@@ -195,6 +195,14 @@ func lookUp(v *View, row Row) any {
 	case TableMeta:
 		m := v.Meta()
 		return &m
+	case TableModel:
+		return found(v.models.get(row.ID))
+	case TableCopy:
+		for y := range v.copies.all() {
+			if y.Hive+"/"+y.Model == row.ID {
+				return y
+			}
+		}
 	case TableKey:
 		for k := range v.keys.all() {
 			if fmt.Sprintf("%x", k.Hash) == row.ID {
@@ -245,6 +253,14 @@ func (s *script) show(words []string) string {
 	case "timers":
 		for timer := range v.Timers(1 << 62) {
 			fmt.Fprintf(&out, "%s %s %s\n", timer.At, []string{"", "ready", "deadline", "abandon"}[timer.Kind], timer.Job)
+		}
+	case "idle":
+		for w, at := range v.Idle(1 << 62) {
+			fmt.Fprintf(&out, "%s %s\n", at, w.ID)
+		}
+	case "loads":
+		for w, at := range v.Overdue(1 << 62) {
+			fmt.Fprintf(&out, "%s %s\n", at, w.ID)
 		}
 	case "history":
 		j, _ := v.Job(words[1])

@@ -16,8 +16,10 @@ import (
 //	0 (1 byte), count of rows, hash of the state (16 bytes)
 //	checksum of all before it: xxh3, 128 bits
 //
-// with numbers as minimal varints. Indexes are not written; Restore makes them anew. A
-// changed row is a new version, and Restore keeps reading the old ones.
+// with numbers as minimal varints. Indexes are not written; Restore makes them anew. What a
+// level adds to a row stands in a tail (code_model.go), and the level tells an older build that
+// it cannot read it; a row changed otherwise is a new version, and Restore keeps reading the
+// old ones.
 const (
 	snapshotMagic   = "queen-rbee state\n"
 	snapshotVersion = 1
@@ -90,11 +92,17 @@ func (s *snapshotWriter) rows(v *View) {
 	for k := range v.keys.all() {
 		s.row(TableKey, func(c *coder) { c.key(k) })
 	}
+	for m := range v.models.all() {
+		s.row(TableModel, func(c *coder) { c.model(m) })
+	}
 	for h := range v.hives.all() {
-		s.row(TableHive, func(c *coder) { c.hive(h); c.facts(&h.Facts) })
+		s.row(TableHive, func(c *coder) { c.hive(h); c.facts(&h.Facts); c.tail(h.Facts.later, h.Facts.tail) })
 	}
 	for w := range v.workers.all() {
-		s.row(TableWorker, func(c *coder) { c.worker(w) })
+		s.row(TableWorker, func(c *coder) { c.worker(w); c.tail(w.later, w.tail) })
+	}
+	for y := range v.copies.all() {
+		s.row(TableCopy, func(c *coder) { c.copy(y) })
 	}
 	for b := range v.blocks.all() {
 		s.row(TableBlock, func(c *coder) { c.block(b) })
@@ -105,7 +113,7 @@ func (s *snapshotWriter) rows(v *View) {
 		}
 	}
 	for j := range v.jobs.all() {
-		if !s.row(TableJob, func(c *coder) { c.job(j); c.body(&j.Body) }) {
+		if !s.row(TableJob, func(c *coder) { c.job(j); c.body(&j.Body); c.tail(j.later, j.tail) }) {
 			return
 		}
 	}

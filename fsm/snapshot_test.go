@@ -123,7 +123,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}{
 		{"another file", []byte("PK\x03\x04 some archive of another program"), "not a snapshot of queen-rbee"},
 		{"newer format", forge(2, 1), "format 2 is not known to this build"},
-		{"newer level", forge(1, 2), "its level is 2 and this build reads up to 1"},
+		{"newer level", forge(1, 3), "its level is 3 and this build reads up to 2"},
 		{"unknown table", forge(1, 1, forgedRow(99, nil)), "table 99 is not known"},
 		{"a row twice", forge(1, 1, row, row), "row 2: table 7: the row is there twice"},
 		{"bytes in a row", forge(1, 1, forgedRow(TableIdempotency, append(bytes.Clone(c.buf), 0))), "1 bytes too many"},

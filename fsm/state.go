@@ -8,6 +8,7 @@ type State struct {
 
 	unroomed map[string]bool   // hives whose rooms are to be made anew
 	roomsOn  map[string][]room // by hive: what the index of rooms has of it
+	spacesOn map[string][]space
 }
 
 // Outcome is what Apply did with a batch.

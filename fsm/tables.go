@@ -17,6 +17,8 @@ type tables struct {
 	keys        records[*Key] // by the bytes of the hash
 	blocks      tree[*Block]
 	idempotency tree[*Idempotency]
+	models      records[*Model]
+	copies      tree[*Copy]
 
 	jobStates  tree[*Job]    // every job, by state and id
 	jobTenants tree[link]    // every job
@@ -39,6 +41,18 @@ type tables struct {
 	gone         tree[moment]  // workers that are gone, by when
 	offers       tree[link]    // hives by the models they offer
 	expiry       tree[expiring]
+
+	aliases   records[string] // of models not dropped
+	kept      tree[string]    // models with replicas to keep
+	dropped   tree[string]    // models that have left the catalog
+	unknown   tree[string]    // models whose source is to be looked at
+	copiesOn  tree[link]      // copies by hive
+	engines   tree[link]      // hives by the engines that take files
+	spaces    tree[space]     // hives by engine and the most memory that is free on a device
+	resting   tree[link]      // ready workers without runs, by hive
+	idle      tree[moment]    // those of them that are to stop, by when
+	loads     tree[moment]    // workers on their way, by when they take too long
+	remaining tree[link]      // workers that are gone and hold memory, by hive
 }
 
 // Some indexes hold the jobs themselves instead of keys: there are a million of them, and a
@@ -111,6 +125,13 @@ func lessBlock(a, b *Block) bool {
 	return a.Model < b.Model
 }
 
+func lessCopy(a, b *Copy) bool {
+	if a.Model != b.Model {
+		return a.Model < b.Model
+	}
+	return a.Hive < b.Hive
+}
+
 func lessIdempotency(a, b *Idempotency) bool {
 	if a.Tenant != b.Tenant {
 		return a.Tenant < b.Tenant
@@ -147,6 +168,19 @@ func newTables() tables {
 		gone:         newTree(lessMoment),
 		offers:       newTree(lessLink),
 		expiry:       newTree(lessExpiring),
+		models:       newRecords[*Model](),
+		copies:       newTree(lessCopy),
+		aliases:      newRecords[string](),
+		kept:         newTree(cmp.Less[string]),
+		dropped:      newTree(cmp.Less[string]),
+		unknown:      newTree(cmp.Less[string]),
+		copiesOn:     newTree(lessLink),
+		engines:      newTree(lessLink),
+		spaces:       newTree(lessSpace),
+		resting:      newTree(lessLink),
+		idle:         newTree(lessMoment),
+		loads:        newTree(lessMoment),
+		remaining:    newTree(lessLink),
 	}
 }
 
@@ -164,5 +198,9 @@ func (t *tables) copy() tables {
 	c.hiveWorkers, c.modelWorkers, c.gone = t.hiveWorkers.copy(), t.modelWorkers.copy(), t.gone.copy()
 	c.vacancies, c.coming, c.rooms = t.vacancies.copy(), t.coming.copy(), t.rooms.copy()
 	c.offers, c.expiry = t.offers.copy(), t.expiry.copy()
+	c.models, c.copies, c.aliases = t.models.copy(), t.copies.copy(), t.aliases.copy()
+	c.kept, c.dropped, c.unknown = t.kept.copy(), t.dropped.copy(), t.unknown.copy()
+	c.copiesOn, c.engines, c.spaces = t.copiesOn.copy(), t.engines.copy(), t.spaces.copy()
+	c.resting, c.idle, c.loads, c.remaining = t.resting.copy(), t.idle.copy(), t.loads.copy(), t.remaining.copy()
 	return c
 }

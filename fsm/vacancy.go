@@ -41,6 +41,7 @@ func (s *State) countRun(worker string, by int) {
 		if key, in := s.vacancyKey(w); in {
 			s.vacancies.drop(key)
 		}
+		s.rest(w, false)
 	}
 	n, _ := s.running.get(worker)
 	if n += by; n == 0 {
@@ -52,6 +53,7 @@ func (s *State) countRun(worker string, by int) {
 		if key, in := s.vacancyKey(w); in {
 			s.vacancies.put(key)
 		}
+		s.rest(w, true)
 	}
 }
 

@@ -15,9 +15,11 @@ const (
 	TableKey
 	TableIdempotency
 	TableMeta
+	TableModel
+	TableCopy
 )
 
-// Row names one row. The id of a block is hive/model, of an idempotency row tenant/key, of a
+// Row names one row. The id of a block or copy is hive/model, of an idempotency row tenant/key, of a
 // key its hash in hex, of meta empty. Meta is named only when the cluster's identity or level
 // changes: its index and time change with every batch.
 type Row struct {

@@ -1,6 +1,9 @@
 package fsm
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // WorkerState is where a worker stands. Idle and busy are not stored: both are Ready, told
 // apart by the runs on it.
@@ -56,8 +59,18 @@ type Worker struct {
 	Index    uint64 // batch index at which it was last desired anew or told to end
 	Changed  uint64 // batch index of the last change
 
+	// From level 2 on.
+	Context   int           // tokens a slot that it is started with; 0 as the engine has it
+	KeepAlive KeepAlive     // as the last job that ended on it said; else its model's IdleTTL holds
+	LoadFor   time.Duration // how long it may take from Since to ready; 0 without bound
+	Since     Time          // of the last change of state
+	Holds     bool          // told to end, and its hive has not yet said that it has: its memory counts as taken
+
 	sum Sum
 }
+
+// FromCatalog tells a worker that runs from the file of a model of the catalog.
+func (w *Worker) FromCatalog() bool { return w.LoadFor > 0 }
 
 // Block passes a hive over for a model after workers of it failed there: for 1, 2, 4 …
 // minutes, until one becomes ready.

@@ -215,6 +215,8 @@ func say(c fsm.Command) string {
 	switch c := c.(type) {
 	case *fsm.Genesis:
 		return fmt.Sprintf("Genesis %s epoch=%s level=%d", c.ClusterID, c.Epoch, c.Level)
+	case *fsm.RaiseLevel:
+		return fmt.Sprintf("RaiseLevel %d", c.Level)
 	case *fsm.PutQueen:
 		return fmt.Sprintf("PutQueen %s boot=%s", c.Queen.ID, c.Queen.Boot)
 	case *fsm.DropQueen:

@@ -55,6 +55,27 @@ func (p *planner) member(q fsm.Queen) *fsm.Error {
 	return nil
 }
 
+// raiseLevel lets the state use what this build knows, once every member can read it. What
+// needs the level is decided from the next plan on.
+func (p *planner) raiseLevel() {
+	if p.meta.Level >= fsm.CurrentLevel {
+		return
+	}
+	members := 0
+	for was := range p.view.Queens() {
+		q, ok := p.queen(was.ID)
+		if !ok {
+			continue
+		}
+		if members++; q.Level < fsm.CurrentLevel {
+			return
+		}
+	}
+	if members > 0 {
+		p.emit(&fsm.RaiseLevel{Level: fsm.CurrentLevel})
+	}
+}
+
 func (p *planner) forget(id string) {
 	if _, ok := p.queen(id); ok {
 		p.emit(&fsm.DropQueen{ID: id})

@@ -27,6 +27,7 @@ func Plan(w World, reqs []Request, now fsm.Time, wall fsm.Millis) Planned {
 	}
 	p.req = byPlan
 	if p.thorough {
+		p.raiseLevel()
 		p.watchHives()
 	} else {
 		p.wake((p.now/period + 1) * period)

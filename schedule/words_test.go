@@ -74,7 +74,7 @@ func (s *script) request(l line) Request {
 	case "stop":
 		return Request{StopWorker: &StopWorker{ID: l.arg(0), Force: l.has("force")}}
 	case "member":
-		return Request{Member: &Member{Queen: fsm.Queen{ID: l.arg(0), Boot: l.arg(1), Role: fsm.RoleVoter, Level: fsm.Level(l.num("level", 1))}}}
+		return Request{Member: &Member{Queen: fsm.Queen{ID: l.arg(0), Boot: l.arg(1), Role: fsm.RoleVoter, Level: fsm.Level(l.num("level", int64(fsm.CurrentLevel)))}}}
 	case "genesis":
 		return Request{Genesis: &Genesis{ClusterID: "c1", Epoch: fsm.Epoch{1}}}
 	}
