@@ -87,8 +87,10 @@ type WorkerReport struct {
 	State    WorkerState `json:"state"`
 	Progress float64     `json:"progress,omitempty"`
 	Port     int         `json:"port,omitempty"`
-	Slots    int         `json:"slots,omitempty"` // as read from the engine at ready, 0 until then
+	Slots    int         `json:"slots,omitempty"`   // as read from the engine at ready, 0 until then
+	Context  int         `json:"context,omitempty"` // tokens of a slot, as read from the engine at ready
 	Busy     int         `json:"busy"`
+	Detail   string      `json:"detail,omitempty"` // the last line of a loading engine's log
 	Error    string      `json:"error,omitempty"`
 	Code     string      `json:"code,omitempty"` // of Error, where a queen decides by it: CodeOutOfMemory, CodeCrashLoop
 }

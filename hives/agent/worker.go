@@ -217,6 +217,7 @@ func (w *worker) report() hives.WorkerReport {
 		return r
 	}
 	s := w.sup.State()
-	r.State, r.Progress, r.Port, r.Slots, r.Error = s.State, s.Progress, s.Port, s.Slots, s.Error
+	r.State, r.Progress, r.Port, r.Slots, r.Context = s.State, s.Progress, s.Port, s.Slots, s.Context
+	r.Detail, r.Error, r.Code = s.Detail, s.Error, s.Code
 	return r
 }

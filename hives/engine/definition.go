@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,9 +43,12 @@ type Definition struct {
 	// Health is the path that answers HealthStatus when the model is loaded.
 	Health       string
 	HealthStatus int
-	// StartTimeout bounds spawning to ready, StopGrace SIGTERM to SIGKILL.
+	// StartTimeout bounds spawning to ready, StopGrace StopSignal to SIGKILL.
 	StartTimeout time.Duration
 	StopGrace    time.Duration
+	StopSignal   syscall.Signal // asks a process to end; 0: SIGTERM
+	Restart      Restart        // empty: always
+	CrashLimit   CrashLimit     // zero: Options.Restarts
 	// External is set for a server that runs already: it is watched, never started or stopped.
 	// There is no Command then, and Models is what it listed last.
 	External *External

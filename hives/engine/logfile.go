@@ -14,7 +14,8 @@ import (
 const (
 	tailLines    = 50
 	maxTailLine  = 1 << 10
-	maxTailBytes = 2 << 10 // of the tail in an error
+	maxTailBytes = 6 << 10 // of the tail in an error
+	maxDetail    = 200     // of one line in a report
 	// tailRead is how much of the files is looked at for the last lines.
 	tailRead = 256 << 10
 	// noteMark begins a line of ours between those of the processes.
@@ -89,19 +90,45 @@ func (l *logFile) keep(end int64) error {
 
 // tail returns the last lines of the processes, oldest first, the unfinished one too.
 func (l *logFile) tail() []string {
+	lines, _ := l.lines()
+	return lines[max(0, len(lines)-tailLines):]
+}
+
+// sinceStart returns the lines of the newest process, as far back as is looked.
+func (l *logFile) sinceStart() []string {
+	lines, newest := l.lines()
+	return lines[newest:]
+}
+
+// lastLine returns the last line that says anything, cut to what a report holds.
+func (l *logFile) lastLine() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := bytes.Split(bytes.TrimRight(ending(l.path, 4<<10), "\r\n\t ."), []byte("\n"))
+	line := bytes.TrimSpace(all[len(all)-1])
+	if bytes.HasPrefix(line, []byte(noteMark)) {
+		return ""
+	}
+	return clean(line[:min(len(line), maxDetail)])
+}
+
+// lines returns what is looked at of the log, and where in it the newest process begins.
+func (l *logFile) lines() (out []string, newest int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	text := ending(l.path, tailRead)
 	if len(text) < tailRead {
 		text = append(ending(l.path+".1", tailRead-int64(len(text))), text...)
 	}
-	var out []string
 	for line := range bytes.SplitSeq(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
-		if len(line) > 0 && !bytes.HasPrefix(line, []byte(noteMark)) {
+		switch {
+		case bytes.HasPrefix(line, []byte(noteMark)):
+			newest = len(out)
+		case len(line) > 0:
 			out = append(out, clean(line[:min(len(line), maxTailLine)]))
 		}
 	}
-	return out[max(0, len(out)-tailLines):]
+	return out, newest
 }
 
 // ending reads at most n bytes at the end of a file; nothing when it cannot be read.

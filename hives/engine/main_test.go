@@ -40,6 +40,7 @@ func testEngine(args []string) int {
 	slots := fs.Int("slots", 0, "total_slots in /props")
 	key := fs.String("key", "", "wanted by /props")
 	alias := fs.String("alias", "", "model_alias in /props")
+	heeds := fs.Bool("heeds-int", false, "on SIGINT say so and end with 0")
 	deaf := fs.Bool("deaf", false, "ignore SIGTERM")
 	child := fs.String("child", "", "start a child that does nothing: group, or session for one of its own")
 	idle := fs.Bool("idle", false, "only live")
@@ -64,6 +65,11 @@ func testEngine(args []string) int {
 			_ = os.WriteFile(*once, nil, 0o600)
 			return 9
 		}
+	}
+	if *heeds {
+		got := make(chan os.Signal, 1)
+		signal.Notify(got, syscall.SIGINT)
+		go func() { <-got; fmt.Println("interrupted"); os.Exit(0) }()
 	}
 	if *deaf {
 		signal.Ignore(syscall.SIGTERM)

@@ -15,6 +15,7 @@ type process struct {
 	ticks uint64        // start time, 0 where there is no /proc
 	gone  chan struct{} // closed as soon as the leader of the group has exited
 	done  chan struct{} // closed when the group is killed and the leader reaped, if it is ours to reap
+	clean bool          // it ended with status 0; set before done is closed
 	how   string        // what it died of; set before done is closed
 
 	adopted bool // not a child of this agent: its pid may be given to another once it has exited
@@ -59,7 +60,7 @@ func (p *process) reap(cmd *exec.Cmd) {
 		p.signal(syscall.SIGKILL)
 		p.forget()
 	}
-	p.how = cmd.ProcessState.String()
+	p.how, p.clean = cmd.ProcessState.String(), cmd.ProcessState.Success()
 }
 
 // awaitGroupGone waits until the rest of a killed group is gone, however long its device holds

@@ -61,6 +61,9 @@ func (s Spec) over(r Spec) (Spec, error) {
 	if s.StartTimeout == 0 {
 		s.StartTimeout = r.StartTimeout
 	}
+	if s.StopSignal == "" {
+		s.StopSignal = r.StopSignal
+	}
 	if s.StopGrace == 0 {
 		s.StopGrace = r.StopGrace
 	}

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Backoff between restarts: 500 ms, doubled each time, at most 30 s.
 const (
@@ -15,6 +18,14 @@ type restarts struct {
 	window time.Duration
 	first  time.Duration
 	past   []time.Time // within the window, oldest first
+}
+
+// spent says that no restart is left.
+func (r *restarts) spent(why string) string {
+	if r.limit == 0 {
+		return why
+	}
+	return fmt.Sprintf("%s; given up after %d restarts in %v", why, r.limit, r.window)
 }
 
 // next returns how long to wait before one more restart, and counts it; false when limit

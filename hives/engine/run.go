@@ -1,21 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"syscall"
 	"time"
 
 	"queen-rbee/hives"
 )
-
-// verdict is why a process is over, or must be.
-type verdict struct {
-	stop   bool   // it is no longer desired
-	why    string // otherwise
-	killed bool   // not its own end
-	final  bool   // another try is not worth it
-}
 
 // Run goes on with the process of Options.Adopt or starts one, keeps it alive, and blocks until
 // the worker has failed or ctx has ended. When ctx ends the process is stopped in order: SIGTERM
@@ -23,14 +15,16 @@ type verdict struct {
 // outlives SIGKILL, which is said in the error. It returns nil when stopped and a *hives.Error
 // worker_gone when failed; call it once.
 func (w *Worker) Run(ctx context.Context) error {
+	d := w.launch.Definition
 	once := w.once
-	if w.launch.Definition.External != nil {
+	if d.External != nil {
 		once = w.attach
 	} else if err := w.log.start(); err != nil {
 		w.logger.Warn("no log file: keeping only the last lines of the engine", "error", err)
 	}
 	defer func() { _ = w.log.close() }() // the file is for people
-	budget := restarts{limit: max(0, w.options.Restarts), window: w.options.RestartWindow, first: w.timing.backoff}
+	budget := restarts{first: w.timing.backoff}
+	budget.limit, budget.window = d.limits(w.options)
 	run := once
 	if w.options.Adopt != nil {
 		run = w.resume
@@ -41,16 +35,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		if err != nil || over.stop {
 			return err
 		}
-		if over.final {
-			return w.fail(gaveUp, over.why)
+		if why, ok := d.again(over); !ok {
+			return w.fail(gaveUp, over.code, w.withLog(why))
 		}
 		wait, ok := budget.next(time.Now())
 		if !ok {
-			text := over.why
-			if budget.limit > 0 {
-				text = fmt.Sprintf("%s; given up after %d restarts in %v", over.why, budget.limit, budget.window)
-			}
-			return w.fail(gaveUp, w.withLog(text))
+			return w.fail(gaveUp, cmp.Or(over.code, hives.CodeCrashLoop), w.withLog(budget.spent(over.why)))
 		}
 		w.logger.Warn("engine will be started again", "reason", over.why, "in", wait)
 		select {
@@ -82,11 +72,12 @@ func (w *Worker) once(ctx context.Context) (verdict, error) {
 	}
 	defer ports.giveBack(port)
 	key := newKey()
+	l := life{free: w.freeNow(ctx)}
 	p, err := w.spawn(port, key)
 	if err != nil {
 		return w.didNotStart(err), nil
 	}
-	return w.live(ctx, p, loopbackURL(port), port, key, life{})
+	return w.live(ctx, p, loopbackURL(port), port, key, l)
 }
 
 func loopbackURL(port int) string { return fmt.Sprintf("http://%s:%d", loopback, port) }
@@ -102,13 +93,14 @@ func (w *Worker) resume(ctx context.Context) (verdict, error) {
 	defer ports.giveBack(a.Port)
 	w.log.note("%s adopted %d", time.Now().UTC().Format(time.RFC3339), a.PID)
 	w.logger.Info("engine of an earlier agent adopted", "engine", w.launch.Definition.Name, "pid", a.PID, "port", a.Port)
-	return w.live(ctx, p, loopbackURL(a.Port), a.Port, a.Key, life{adopted: true, loaded: a.Ready})
+	return w.live(ctx, p, loopbackURL(a.Port), a.Port, a.Key, life{adopted: true, loaded: a.Ready, free: -1})
 }
 
 // life is what is known of a process when its life here begins.
 type life struct {
-	adopted bool // requests of an earlier agent may still be in it
-	loaded  bool // it has been healthy before
+	adopted bool  // requests of an earlier agent may still be in it
+	loaded  bool  // it has been healthy before
+	free    int64 // bytes free on its device before it, -1 when nothing can tell
 }
 
 // live is the life of a process, here, to its end.
@@ -120,7 +112,7 @@ func (w *Worker) live(ctx context.Context, p *process, base string, port int, ke
 			ModelName: w.model, Key: key, PID: p.pid, StartTicks: p.ticks, Error: s.Error}
 	})
 	over := w.watch(ctx, p, g, w.probe(key, l), l)
-	return w.finish(p, g, over)
+	return w.finish(p, g, over, l)
 }
 
 func (w *Worker) spawn(port int, key string) (*process, error) {
@@ -138,7 +130,7 @@ func (w *Worker) spawn(port int, key string) (*process, error) {
 }
 
 func (w *Worker) didNotStart(err error) verdict {
-	w.lost(err.Error())
+	w.lost("", err.Error())
 	return verdict{why: err.Error()}
 }
 
@@ -188,6 +180,7 @@ func (w *Worker) watch(ctx context.Context, p *process, g *generation, pr *probe
 			}
 		case <-trim.C:
 			w.trimLog()
+			w.tellDetail()
 		case a := <-answers:
 			if !a.ok {
 				last = a.why
@@ -221,40 +214,25 @@ func (w *Worker) ready(said engineProps) {
 	if said.context() > 0 {
 		window = said.context()
 	}
-	w.move(healthy, func(s *Snapshot) { s.Slots, s.Context, s.Progress, s.Error = use, window, 1, "" })
+	w.move(healthy, func(s *Snapshot) { s.Slots, s.Context, s.Progress, s.Error, s.Detail = use, window, 1, "", "" })
 }
 
-// finish ends a process by its verdict, tells so at once, and waits until nothing is left of it.
-func (w *Worker) finish(p *process, g *generation, over verdict) (verdict, error) {
-	if over.stop {
-		g.end(hives.Errorf(hives.CodeWorkerGone, "worker %s is stopped", w.launch.ID))
-		p.signal(syscall.SIGTERM)
-		if !within(p.done, w.launch.Definition.StopGrace) {
-			w.logger.Warn("engine outlived SIGTERM", "pid", p.pid, "grace", w.launch.Definition.StopGrace)
-		}
-	} else {
-		g.end(hives.Errorf(hives.CodeWorkerDied, "worker %s: %s", w.launch.ID, over.why))
-		w.lost(over.why)
+// tellDetail publishes what a loading engine said last: no engine tells its progress otherwise.
+// The next heartbeat takes it; nobody is called for it.
+func (w *Worker) tellDetail() {
+	s := w.State()
+	if s.State != hives.WorkerLoading {
+		return
 	}
-	p.signal(syscall.SIGKILL)
-	if !within(p.done, w.timing.killWait) {
-		return over, w.fail(stuck, fmt.Sprintf("process %d outlived SIGKILL for %v: its device may need a reset", p.pid, w.timing.killWait))
+	if line := w.log.lastLine(); line != s.Detail {
+		s.Detail = line
+		w.snapshot.Store(&s)
 	}
-	w.trimLog()
-	if over.stop {
-		w.move(ended, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation} })
-		return over, nil
-	}
-	if !over.killed {
-		over.why += ": " + p.how
-	}
-	w.lost(w.withLog(over.why))
-	return over, nil
 }
 
 // lost publishes that there is no process to use, and why.
-func (w *Worker) lost(why string) {
-	w.move(died, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation, Error: why} })
+func (w *Worker) lost(code, why string) {
+	w.move(died, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation, Error: why, Code: code} })
 }
 
 // move publishes the state that c leads to, with what change makes of the rest.
@@ -273,35 +251,10 @@ func (w *Worker) move(c cause, change func(*Snapshot)) {
 	w.options.Notify()
 }
 
-func (w *Worker) fail(c cause, text string) error {
+func (w *Worker) fail(c cause, code, text string) error {
 	w.move(c, func(s *Snapshot) {
-		*s = Snapshot{State: s.State, Generation: s.Generation, PID: s.PID, StartTicks: s.StartTicks, Error: text}
+		*s = Snapshot{State: s.State, Generation: s.Generation, PID: s.PID, StartTicks: s.StartTicks, Error: text, Code: code}
 	})
-	w.logger.Error("worker failed", "error", text)
+	w.logger.Error("worker failed", "code", code, "error", text)
 	return hives.Errorf(hives.CodeWorkerGone, "worker %s: %s", w.launch.ID, text)
-}
-
-// withLog adds the last lines of the log to a reason.
-func (w *Worker) withLog(why string) string {
-	if last := w.log.last(); last != "" {
-		return why + "\n" + last
-	}
-	return why
-}
-
-// within waits for done, at most d.
-func within(done <-chan struct{}, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-done:
-		return true
-	case <-t.C:
-	}
-	select { // both were there: done counts
-	case <-done:
-		return true
-	default:
-		return false
-	}
 }

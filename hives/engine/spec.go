@@ -25,6 +25,9 @@ type Spec struct {
 	HealthStatus int               `yaml:"health_status"`
 	StartTimeout Duration          `yaml:"start_timeout"`
 	StopGrace    Duration          `yaml:"stop_grace"`
+	StopSignal   string            `yaml:"stop_signal"`
+	Restart      Restart           `yaml:"restart"`
+	CrashLimit   *CrashLimit       `yaml:"crash_limit"`
 	ModelName    string            `yaml:"model_name"`
 	ModelsFrom   string            `yaml:"models_from"` // ollama: beside Models, or all
 	Models       []ModelSpec       `yaml:"models"`
@@ -53,7 +56,7 @@ type ModelSpec struct {
 
 // Keys that each kind of entry may have.
 var (
-	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace"}
+	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace", "stop_signal", "restart", "crash_limit"}
 	commandKeys  = append([]string{"command", "api", "health", "health_status", "model_name", "models", "models_from", "slots"}, commonKeys...)
 	readyKeys    = append([]string{"binary", "extra_args"}, commandKeys...)
 	builtinKeys  = append([]string{"binary", "args", "slots", "vram_bytes"}, commonKeys...)
@@ -137,6 +140,9 @@ func (s Spec) Definition(name string) (Definition, error) {
 		StartTimeout: cmp.Or(time.Duration(s.StartTimeout), DefaultStartTimeout),
 		StopGrace:    cmp.Or(time.Duration(s.StopGrace), DefaultStopGrace),
 		ModelName:    s.ModelName,
+	}
+	if err := s.policy(&d); err != nil {
+		return Definition{}, err
 	}
 	switch {
 	case s.API != "" && s.API != "openai":

@@ -83,6 +83,8 @@ type Snapshot struct {
 	Context    int    // tokens of one slot, as the engine says or as it was told; 0 until ready, or unknown
 	ModelName  string // what a request's `model` must say; empty: what the client wrote
 	Error      string // why it failed, or what the last process died of
+	Code       string // of Error, where the cluster decides by it: hives.CodeOutOfMemory, hives.CodeCrashLoop
+	Detail     string // the last line of a loading engine's log
 }
 
 // timing is what tests shorten.
@@ -91,12 +93,14 @@ type timing struct {
 	loadingPatience                      time.Duration // for one answer while loading
 	backoff                              time.Duration
 	killWait                             time.Duration // after SIGKILL
+	memoryAsk, memoryPoll, memoryWait    time.Duration // until a device shows an ended engine's memory
 }
 
 func standardTiming() timing {
 	return timing{
 		firstProbe: 100 * time.Millisecond, loadingProbe: 250 * time.Millisecond, readyProbe: time.Second,
 		loadingPatience: 10 * time.Second, backoff: backoffFirst, killWait: killWait,
+		memoryAsk: 3 * time.Second, memoryPoll: 250 * time.Millisecond, memoryWait: 5 * time.Second,
 	}
 }
 

@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"queen-rbee/hives"
+)
+
+// verdict is why a process is over, or must be.
+type verdict struct {
+	stop   bool   // it is no longer desired
+	why    string // otherwise
+	killed bool   // not its own end
+	final  bool   // another try is not worth it
+	clean  bool   // it ended by itself, with status 0
+	code   string // of why, where the cluster decides by it
+}
+
+// finish ends a process by its verdict, tells so at once, and waits until nothing is left of it.
+func (w *Worker) finish(p *process, g *generation, over verdict, l life) (verdict, error) {
+	loading := w.State().State == hives.WorkerLoading
+	if over.stop {
+		g.end(hives.Errorf(hives.CodeWorkerGone, "worker %s is stopped", w.launch.ID))
+	} else {
+		g.end(hives.Errorf(hives.CodeWorkerDied, "worker %s: %s", w.launch.ID, over.why))
+		w.lost("", over.why)
+	}
+	back := w.memoryBack(over.stop, l.free)
+	if over.stop {
+		w.askToEnd(p)
+	}
+	p.signal(syscall.SIGKILL)
+	if !within(p.done, w.timing.killWait) {
+		return over, w.fail(stuck, "", fmt.Sprintf("process %d outlived SIGKILL for %v: its device may need a reset", p.pid, w.timing.killWait))
+	}
+	back()
+	w.trimLog()
+	if over.stop {
+		w.move(ended, func(s *Snapshot) { *s = Snapshot{State: s.State, Generation: s.Generation} })
+		return over, nil
+	}
+	if !over.killed {
+		over.why, over.clean = over.why+": "+p.how, p.clean
+	}
+	over = w.judge(over, loading, l.free)
+	w.lost(over.code, w.withLog(over.why))
+	return over, nil
+}
+
+// askToEnd gives a process its time to end by itself.
+func (w *Worker) askToEnd(p *process) {
+	d := w.launch.Definition
+	p.signal(d.stopSignal())
+	if !within(p.done, d.StopGrace) {
+		w.logger.Warn("engine outlived the signal to stop", "signal", d.stopSignal(), "pid", p.pid, "grace", d.StopGrace)
+	}
+}
+
+// withLog adds the last lines of the log to a reason.
+func (w *Worker) withLog(why string) string {
+	if last := w.log.last(); last != "" {
+		return why + "\n" + last
+	}
+	return why
+}
+
+// within waits for done, at most d.
+func within(done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+	}
+	select { // both were there: done counts
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
