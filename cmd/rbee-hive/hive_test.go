@@ -343,6 +343,7 @@ func TestExitCodes(t *testing.T) {
 		"port in use":      {append(base, "--addr", taken.Addr().String()), 1, "--addr"},
 		"bad external":     {append(base, "--external", "gpu7"), 2, "--external: \"gpu7\" is not a URL"},
 		"external twice":   {append(base, "--external", "http://a:1", "--external", "http://a:2"), 2, "as in a-2=http://a:2"},
+		"bad ports":        {append(base, "--port-range", "5"), 2, "--port-range: \"5\" is no range of ports"},
 		"no key":           {append(base, "--external", "http://a:1", "--external-key-env", "NOT_SET"), 2, "NOT_SET is not set"},
 		"version":          {[]string{"--version"}, 0, ""},
 		"help":             {[]string{"serve", "--help"}, 0, ""},

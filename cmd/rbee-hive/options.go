@@ -29,6 +29,7 @@ type Options struct {
 	InterToken   time.Duration
 	External     []string
 	ExternalKey  string
+	PortRange    string
 	Version      bool
 }
 
@@ -51,6 +52,7 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.StringSliceVar(&o.Queens, "queen", nil, "URL of a queen, such as http://10.0.0.1:7833 (repeat, or separate by commas); the hive learns of the others from it")
 	f.StringVar(&o.Token, "token", "", "hive token of the cluster")
 	f.StringVar(&o.DataDir, "data-dir", "", "directory for state, run logs and engine logs")
+	f.StringVar(&o.PortRange, "port-range", "", "loopback ports for engines, such as 20000-20999; the system's choice when left out")
 	settings.ConfigFlag(f)
 	f.StringSliceVar(&o.External, "external", nil, "an OpenAI server that runs already, as URL or NAME=URL (repeat, or separate by commas); its models are read from it")
 	f.StringVar(&o.ExternalKey, "external-key-env", "", "name of the environment variable with the API key for the servers of --external")

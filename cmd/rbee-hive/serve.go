@@ -23,6 +23,7 @@ type Serve struct {
 	Sections Sections
 	Agent    *agent.Agent // set by Validate
 
+	ports   engine.PortRange
 	missing []string // programs of ready engines that are not here
 
 	flags  *pflag.FlagSet
@@ -79,6 +80,9 @@ func (s *Serve) Validate() error {
 	}
 	engines, noEngines := s.engines()
 	var err error
+	if s.ports, err = engine.ParsePorts(o.PortRange); err != nil {
+		return s.src.Errorf("port-range", "%v", err)
+	}
 	s.Agent, err = agent.New(s.config(engines, level))
 	if bad, ok := errors.AsType[*agent.FieldError](err); ok {
 		switch {
@@ -102,7 +106,7 @@ func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Con
 	}
 	return agent.Config{
 		ID: o.ID, Addr: o.Addr, AdvertiseURL: o.AdvertiseURL, Queens: o.Queens, Token: o.Token, DataDir: o.DataDir,
-		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines,
+		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines, Ports: s.ports,
 		RetainRuns: o.RetainRuns, OfflineAfter: o.OfflineAfter,
 		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken),
 		Logger: logger,

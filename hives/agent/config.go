@@ -37,6 +37,7 @@ type Config struct {
 	Labels  map[string]string
 	Devices []device.Declared
 	Engines []engine.Definition
+	Ports   engine.PortRange // of engines; the zero value leaves it to the system
 
 	RetainRuns   time.Duration // how long ended runs stay readable; 1 h
 	RetainBytes  int64         // at most so many bytes of them; 1 GiB

@@ -66,6 +66,7 @@ type workshop struct {
 	free      func(ctx context.Context, device string) (bytes int64, ok bool)
 	supervise func(engine.Launch, engine.Options) (supervisor, error)
 	logDir    string
+	ports     engine.PortRange
 	mark      string
 	group     *sync.WaitGroup
 	on        workerEvents
@@ -125,7 +126,7 @@ func (s *workshop) equip(w *worker, l engine.Launch, o engine.Options) (err erro
 	}
 	o.Environ = func() []string { return s.environ(l.Device) }
 	o.Free = func(ctx context.Context) (int64, bool) { return s.free(ctx, l.Device) }
-	o.LogDir, o.Mark, o.Notify, o.Logger = s.logDir, s.mark, w.notify, s.logger
+	o.LogDir, o.Ports, o.Mark, o.Notify, o.Logger = s.logDir, s.ports, s.mark, w.notify, s.logger
 	w.sup, err = s.supervise(l, o)
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // leave starts a test engine that outlives the agent that started it.
 func leave(t *testing.T, mark string, args ...string) Process {
 	t.Helper()
-	port, err := ports.take()
+	port, err := ports.take(PortRange{})
 	if err != nil {
 		t.Fatal(err)
 	}

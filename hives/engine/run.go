@@ -66,7 +66,7 @@ func (w *Worker) awaitMayStart(ctx context.Context) {
 
 // once runs one process from its start to its end. An error is the end of the worker.
 func (w *Worker) once(ctx context.Context) (verdict, error) {
-	port, err := ports.take()
+	port, err := ports.take(w.options.Ports)
 	if err != nil {
 		return w.didNotStart(err), nil
 	}

@@ -43,6 +43,8 @@ type Options struct {
 	// Mark is put into the process's environment so that FindOrphans(Mark) finds it after the
 	// agent was killed. Use something only this hive has, such as its data directory.
 	Mark string
+	// Ports are where its port comes from.
+	Ports PortRange
 	// Adopt is a process of this very launch that an earlier agent has left behind: Run goes on
 	// with it instead of starting one. Nil for none.
 	Adopt *Process
