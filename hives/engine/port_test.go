@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -9,22 +10,7 @@ import (
 )
 
 func TestPortsComeFromTheRangeAndRest(t *testing.T) {
-	// Two neighbours that nobody has: the first is the system's choice.
-	var r PortRange
-	for range 100 {
-		l, err := net.Listen("tcp4", loopback+":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		low := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		next, err := net.Listen("tcp4", net.JoinHostPort(loopback, strconv.Itoa(low+1)))
-		if err == nil {
-			next.Close()
-			r = PortRange{low, low + 1}
-			break
-		}
-	}
+	r := twoPorts(t)
 	now := time.Unix(0, 0)
 	s := portSet{taken: map[int]bool{}, left: map[int]time.Time{}, now: func() time.Time { return now }}
 	take := func() int {
@@ -62,6 +48,25 @@ func TestPortsComeFromTheRangeAndRest(t *testing.T) {
 	if got, err := s.take(PortRange{}); err != nil || got == 0 {
 		t.Fatal(got, err)
 	}
+}
+
+// twoPorts finds two neighbours that nobody has, below those that the system gives out.
+func twoPorts(t *testing.T) PortRange {
+	t.Helper()
+	open := func(port int) bool {
+		l, err := net.Listen("tcp4", net.JoinHostPort(loopback, strconv.Itoa(port)))
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	}
+	for range 100 {
+		if low := 20_000 + rand.IntN(10_000); open(low) && open(low+1) {
+			return PortRange{low, low + 1}
+		}
+	}
+	t.Fatal("no two free ports between 20000 and 30000")
+	return PortRange{}
 }
 
 func TestParsePorts(t *testing.T) {
