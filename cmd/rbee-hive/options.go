@@ -27,6 +27,7 @@ type Options struct {
 	DrainTimeout time.Duration
 	FirstToken   time.Duration
 	InterToken   time.Duration
+	MaxTokens    int
 	External     []string
 	ExternalKey  string
 	PortRange    string
@@ -62,6 +63,7 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.DurationVar(&o.OfflineAfter, "offline-after", agent.DefaultOfflineAfter, "silence after which the queens call a hive offline; as they are told")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", agent.DefaultDrainTimeout, "how long SIGTERM waits for runs; 0s does not wait")
 	f.DurationVar(&o.FirstToken, "engine-first-token-timeout", engine.DefaultFirstToken, "request to first token; 0s for no limit")
+	f.IntVar(&o.MaxTokens, "engine-max-tokens", 0, "most tokens of an answer where the request has no max_tokens and the engine does not tell its context; 0 leaves it to the engine")
 	f.DurationVar(&o.InterToken, "engine-inter-token-timeout", engine.DefaultInterToken, "from one chunk to the next; 0s for no limit")
 	f.BoolVar(&o.Version, "version", false, "print the version and exit")
 	settings.Env(f, "queen", "RBEE_QUEENS")

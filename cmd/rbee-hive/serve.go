@@ -108,7 +108,7 @@ func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Con
 		ID: o.ID, Addr: o.Addr, AdvertiseURL: o.AdvertiseURL, Queens: o.Queens, Token: o.Token, DataDir: o.DataDir,
 		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines, Ports: s.ports,
 		RetainRuns: o.RetainRuns, OfflineAfter: o.OfflineAfter,
-		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken),
+		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken), MaxTokens: o.MaxTokens,
 		Logger: logger,
 	}
 }

@@ -163,7 +163,7 @@ func (a *Agent) workshop(h *hive) *workshop {
 func (a *Agent) parts(h *hive, queens *queens) parts {
 	log := a.cfg.Logger
 	env := &runEnv{
-		store: h.store, stream: a.seams.stream, first: a.cfg.FirstToken, inter: a.cfg.InterToken,
+		store: h.store, stream: a.seams.stream, first: a.cfg.FirstToken, inter: a.cfg.InterToken, most: a.cfg.MaxTokens,
 		group: &h.group, logger: log.Named("run"), over: h.runOver,
 		fetch: func(ctx context.Context, job string) ([]byte, error) { return h.call.body(ctx, queens, job) },
 	}

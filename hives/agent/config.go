@@ -45,6 +45,7 @@ type Config struct {
 	DrainTimeout time.Duration // how long an orderly stop waits for runs; 30 s, negative: not at all
 	FirstToken   time.Duration // request to first token; 0: 5 min, negative: no limit
 	InterToken   time.Duration // between chunks; 0: 60 s, negative: no limit
+	MaxTokens    int           // of an answer, where neither its request nor what the engine says of its context bounds it; 0: no bound
 	MaxReaders   int           // open readers of runs; 20,000
 
 	Logger hclog.Logger
@@ -133,6 +134,9 @@ func (c *Config) validateRest() error {
 		if d < 0 {
 			return fieldErrorf(name, "%v: must not be negative", d)
 		}
+	}
+	if c.MaxTokens < 0 {
+		return fieldErrorf("engine-max-tokens", "%d: use 0 for no bound, or more", c.MaxTokens)
 	}
 	if c.MaxReaders < 0 || c.RetainBytes < 0 {
 		return fieldErrorf("limits", "must not be negative")

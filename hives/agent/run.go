@@ -55,6 +55,7 @@ type runEnv struct {
 	stream streamFunc
 	first  time.Duration
 	inter  time.Duration
+	most   int // tokens of an answer that nothing else bounds; 0: no bound
 	group  *sync.WaitGroup
 	over   func(*run)
 	logger hclog.Logger

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -135,7 +136,7 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(alive, func() { cancel(context.Cause(alive)) })()
-	o := engine.StreamOptions{Key: s.Key, FirstToken: r.env.first, InterToken: r.env.inter,
+	o := engine.StreamOptions{Key: s.Key, FirstToken: r.env.first, InterToken: r.env.inter, MaxTokens: cmp.Or(s.Window, r.env.most),
 		OnBytes: func() { r.worker.sup.Alive(generation) },
 		Sent:    func() error { return r.begin(body) }}
 	if !hives.Streamed(r.rec.Path) {

@@ -4,16 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"queen-rbee/hives"
 )
 
-// forceStream returns body with `stream` true and `stream_options.include_usage` true. All other
-// members keep their bytes and their order.
-func forceStream(body []byte) ([]byte, error) {
-	kept, old, err := without(body, "stream", "stream_options")
+// bounds are the names under which engines take the most tokens of an answer.
+var bounds = []string{"max_tokens", "max_completion_tokens", "n_predict", "num_predict", "max_new_tokens"}
+
+// forceStream returns body with `stream` true and `stream_options.include_usage` true, and with
+// max_tokens at most where that is above 0 and the body names no bound. All other members keep
+// their bytes and their order.
+func forceStream(body []byte, most int) ([]byte, error) {
+	names, bound := []string{"stream", "stream_options"}, ""
+	if most > 0 && !hasBound(body) {
+		names, bound = append(names, bounds...), fmt.Sprintf(`"max_tokens":%d,`, most) // in place of nulls
+	}
+	kept, old, err := without(body, names...)
 	if err != nil {
 		return nil, hives.Errorf(hives.CodeInvalid, "the body must be one JSON object: %v", err)
 	}
@@ -26,16 +35,29 @@ func forceStream(body []byte) ([]byte, error) {
 		return nil, hives.Errorf(hives.CodeInvalid, "stream_options: must be an object or null")
 	}
 	options = object(rest, `"include_usage":true`)
-	return object(kept, `"stream":true,"stream_options":`+string(options)), nil
+	return object(kept, bound+`"stream":true,"stream_options":`+string(options)), nil
+}
+
+// hasBound tells whether a body says how long its answer may be.
+func hasBound(body []byte) bool {
+	_, named, _ := without(body, bounds...)
+	for _, v := range named {
+		if present(v) {
+			return true
+		}
+	}
+	return false
 }
 
 // object makes an object of members as they stand, and more behind them.
 func object(members [][]byte, more string) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
-	for _, m := range members {
+	for i, m := range members {
 		out.Write(m)
-		out.WriteByte(',')
+		if i < len(members)-1 || more != "" {
+			out.WriteByte(',')
+		}
 	}
 	out.WriteString(more)
 	out.WriteByte('}')

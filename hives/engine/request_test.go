@@ -21,7 +21,7 @@ func TestForceStream(t *testing.T) {
 		`{"str\u0065am":false,"a\"":"}\\\"]" , "b":[{"c":[]}, -1e3] }`: `{"a\"":"}\\\"]","b":[{"c":[]}, -1e3],` + forced,
 		`{"a":{"stream":false},"a":2}`:                                 `{"a":{"stream":false},"a":2,` + forced,
 	} {
-		got, err := forceStream([]byte(in))
+		got, err := forceStream([]byte(in), 0)
 		if err != nil || string(got) != want {
 			t.Errorf("%s\n got %s, %v\nwant %s", in, got, err, want)
 		}
@@ -30,8 +30,28 @@ func TestForceStream(t *testing.T) {
 		``: "one JSON object", `[]`: "one JSON object", `{"a":1`: "one JSON object", `{"a":1}{}`: "after top-level value", `{"a" 1}`: "one JSON object",
 		`"x"`: "one JSON object", `{"stream_options":[]}`: "stream_options", `{"stream_options":7}`: "stream_options",
 	} {
-		if got, err := forceStream([]byte(in)); hives.CodeOf(err) != hives.CodeInvalid || !strings.Contains(err.Error(), want) {
+		if got, err := forceStream([]byte(in), 0); hives.CodeOf(err) != hives.CodeInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %s, %v", in, got, err)
+		}
+	}
+}
+
+// A request that bounds its answer by nothing gets a bound; one that does keeps its own, whatever
+// its engine calls it.
+func TestForceStreamBoundsTheAnswer(t *testing.T) {
+	const forced = `"stream":true,"stream_options":{"include_usage":true}}`
+	for in, want := range map[string]string{
+		`{"a":1}`:                           `{"a":1,"max_tokens":512,` + forced,
+		`{}`:                                `{"max_tokens":512,` + forced,
+		`{"max_tokens":null,"a":1}`:         `{"a":1,"max_tokens":512,` + forced,
+		`{"max_tokens" : 7,"a":1}`:          `{"max_tokens" : 7,"a":1,` + forced,
+		`{"max_completion_tokens":7}`:       `{"max_completion_tokens":7,` + forced,
+		`{"n_predict":7,"max_tokens":null}`: `{"n_predict":7,"max_tokens":null,` + forced,
+		`{"max\u005ftokens":7}`:             `{"max\u005ftokens":7,` + forced,
+		`{"messages":[{"max_tokens":7}],"Max_Tokens":7}`: `{"messages":[{"max_tokens":7}],"Max_Tokens":7,"max_tokens":512,` + forced,
+	} {
+		if got, err := forceStream([]byte(in), 512); err != nil || string(got) != want {
+			t.Errorf("%s\n got %s, %v\nwant %s", in, got, err, want)
 		}
 	}
 }
@@ -61,7 +81,7 @@ func FuzzForceStream(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		out, err := forceStream(in)
+		out, err := forceStream(in, 0)
 		var before, after map[string]json.RawMessage
 		if json.Unmarshal(in, &before) != nil || before == nil {
 			if err == nil {

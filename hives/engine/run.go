@@ -214,7 +214,9 @@ func (w *Worker) ready(said engineProps) {
 	if said.context() > 0 {
 		window = said.context()
 	}
-	w.move(healthy, func(s *Snapshot) { s.Slots, s.Context, s.Progress, s.Error, s.Detail = use, window, 1, "", "" })
+	w.move(healthy, func(s *Snapshot) {
+		s.Slots, s.Context, s.Progress, s.Error, s.Detail, s.Window = use, window, 1, "", "", said.context()
+	})
 }
 
 // tellDetail publishes what a loading engine said last: no engine tells its progress otherwise.

@@ -37,6 +37,10 @@ type StreamOptions struct {
 	OnBytes    func()        // called after each read that brought bytes; must not block
 	Sent       func() error  // called when the engine has the request or is about to; its error ends the stream
 
+	// MaxTokens is sent along where the request bounds its answer by nothing; 0: nothing is.
+	// Without one an engine may go on until the context is full, or for ever.
+	MaxTokens int
+
 	// Of Whole alone.
 	ContentType string // of the request's body; empty: application/json
 	MaxAnswer   int64  // bytes of an answer; 0: 64 MiB
@@ -81,7 +85,7 @@ func Stream(ctx context.Context, baseURL, path string, body []byte, o StreamOpti
 	if err != nil {
 		return Result{}, err
 	}
-	body, err = forceStream(body)
+	body, err = forceStream(body, o.MaxTokens)
 	if err != nil {
 		return Result{}, err
 	}

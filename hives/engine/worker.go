@@ -83,6 +83,7 @@ type Snapshot struct {
 	Progress   float64
 	Slots      int    // concurrent runs to send it: the engine's own count if lower; 0 until ready
 	Context    int    // tokens of one slot, as the engine says or as it was told; 0 until ready, or unknown
+	Window     int    // tokens of one slot, only as the engine itself says; 0 where it does not
 	ModelName  string // what a request's `model` must say; empty: what the client wrote
 	Error      string // why it failed, or what the last process died of
 	Code       string // of Error, where the cluster decides by it: hives.CodeOutOfMemory, hives.CodeCrashLoop
