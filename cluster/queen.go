@@ -29,7 +29,7 @@ type Queen struct {
 	stop     context.CancelCauseFunc // of everything; the cause is why the queen stops
 	inner    context.Context
 	node     atomic.Pointer[node] // nil until open
-	token    atomic.Pointer[string]
+	tokens   atomic.Pointer[tokens]
 }
 
 // Duty is work only the leader does. Run is called after the leader is established, again
@@ -103,19 +103,30 @@ func (q *Queen) Lead(d Duty) { q.duties = append(q.duties, d) }
 
 // Token is the cluster token, once Run has opened the data directory; empty before.
 func (q *Queen) Token() string {
-	if t := q.token.Load(); t != nil {
-		return *t
+	if t := q.tokens.Load(); t != nil {
+		return t.queen
+	}
+	return ""
+}
+
+// HiveToken is the token of hives, as soon as there is a Token; empty before.
+func (q *Queen) HiveToken() string {
+	if t := q.tokens.Load(); t != nil {
+		return t.hive
 	}
 	return ""
 }
 
 // AuthorizeQueen tells whether a bearer token is the cluster's.
-func (q *Queen) AuthorizeQueen(token string) bool { return sameToken(q.Token(), token) }
+func (q *Queen) AuthorizeQueen(token string) bool {
+	t := q.tokens.Load()
+	return t != nil && t.queenSum.of(token)
+}
 
 // AuthorizeHive tells whether a bearer token is the hives'.
 func (q *Queen) AuthorizeHive(token string) bool {
-	t := q.Token()
-	return t != "" && sameToken(HiveToken(t), token)
+	t := q.tokens.Load()
+	return t != nil && t.hiveSum.of(token)
 }
 
 // Join makes a queen a member, by way of the leader. Whoever exposes it checks

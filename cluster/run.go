@@ -90,7 +90,7 @@ func (q *Queen) start(n *node) (leave func(abrupt bool), cut func()) {
 func (q *Queen) newNode() *node {
 	n := &node{
 		cfg: &q.cfg, log: q.cfg.Logger.Named("cluster"), metrics: q.metrics, replica: q.replica, board: q.board, fail: q.fail,
-		opened: func(token string) { q.token.Store(&token) },
+		opened: func(token string) { q.tokens.Store(newTokens(token)) },
 		notify: make(chan bool, 16), look: make(chan struct{}, 1), reign: reign{bell: make(chan struct{}, 1)},
 	}
 	methods := n.leaderMethods()

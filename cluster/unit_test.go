@@ -282,6 +282,18 @@ func TestTokens(t *testing.T) {
 	if sameToken("", "") || !sameToken(a, a) {
 		t.Error("sameToken")
 	}
+	of := newTokens(a)
+	if of.queen != a || of.hive != HiveToken(a) || !of.queenSum.of(a) || !of.hiveSum.of(HiveToken(a)) {
+		t.Error("a token is not known again")
+	}
+	for _, wrong := range []string{"", b, HiveToken(a), a + "x", a[:len(a)-1]} {
+		if of.queenSum.of(wrong) {
+			t.Errorf("%q is taken for %q", wrong, a)
+		}
+	}
+	if of.hiveSum.of(a) || of.hiveSum.of(HiveToken(b)) || newTokens("").queenSum.of("") {
+		t.Error("a token that is none is taken for the hives'")
+	}
 }
 
 func TestConfigNamesTheField(t *testing.T) {

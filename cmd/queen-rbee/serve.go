@@ -236,7 +236,7 @@ func (s *Serve) Run(ctx context.Context) error {
 	}
 	member := member{queen}
 	fl = fleet.New(member, s.heartbeat)
-	client := hives.NewClient(func() string { return cluster.HiveToken(queen.Token()) }, nil)
+	client := hives.NewClient(queen.HiveToken, nil)
 	defer client.Close()
 	s.api.Queen, s.api.Fleet, s.api.Hives, s.api.Name, s.api.Boot = member, fl, client, s.cfg.Name, s.cfg.Boot
 	s.api.Version, s.api.Limits, s.api.Logger, s.api.Registry = s.cfg.Version, s.cfg.Limits, s.log, reg
