@@ -92,8 +92,13 @@ func (s *Server) router() http.Handler {
 	all := append(slices.Clone(routes), route{"GET", "/metrics", user, 0,
 		func(_ *Server, w http.ResponseWriter, r *request) error { metrics.ServeHTTP(w, r.Request); return nil }})
 	methods, paths := map[string][]string{}, []string{}
+	literal := map[string]http.Handler{}
 	for _, rt := range all {
-		m.Methods(rt.method).Path(rt.path).Handler(s.wrap(rt))
+		h := s.wrap(rt)
+		m.Methods(rt.method).Path(rt.path).Handler(h)
+		if !strings.Contains(rt.path, "{") {
+			literal[rt.method+" "+rt.path] = h
+		}
 		if methods[rt.path] == nil {
 			paths = append(paths, rt.path)
 		}
@@ -106,7 +111,7 @@ func (s *Server) router() http.Handler {
 	m.NotFoundHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
 		return nothingAt(r.Method, r.URL.Path)
 	}})
-	return m
+	return &exact{literal, m}
 }
 
 // wrongMethod answers for a path that has only other methods.
