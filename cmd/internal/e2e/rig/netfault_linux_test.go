@@ -10,7 +10,7 @@ func TestWeatherOfANet(t *testing.T) {
 	root = t.TempDir() // names of its own beside other tests of this machine
 	n := NewNet(t, "a", "b")
 	if err := n.Fallible(); err != nil {
-		skipOrFail(t, "netns", err.Error())
+		Lacks(t, "netns", err.Error())
 	}
 	addr := map[string]string{"a": n.IP("a") + ":80", "b": n.IP("b") + ":80"}
 	for group, at := range addr {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,7 +57,7 @@ func NewNet(t testing.TB, groups ...string) *Net {
 	t.Cleanup(n.remove)
 	err := ip("netns", "add", n.hub)
 	if err != nil {
-		skipOrFail(t, "netns", fmt.Sprintf("no network namespaces: %v", err))
+		Lacks(t, "netns", fmt.Sprintf("no network namespaces: %v", err))
 	}
 	n.must(t, "-n", n.hub, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
 	n.must(t, "-n", n.hub, "link", "set", "br0", "up")
@@ -73,17 +72,6 @@ func NewNet(t testing.TB, groups ...string) *Net {
 		n.must(t, "-n", ns, "link", "set", "eth0", "up")
 	}
 	return n
-}
-
-// skipOrFail skips a test that this machine cannot run, unless it is required to.
-func skipOrFail(t testing.TB, what, why string) {
-	t.Helper()
-	for _, w := range strings.Split(os.Getenv("RBEE_REQUIRE"), ",") {
-		if w == what {
-			t.Fatalf("RBEE_REQUIRE names %s, but: %s", what, why)
-		}
-	}
-	t.Skip(why)
 }
 
 func ip(args ...string) error { return command("ip", args...) }
