@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -69,33 +68,4 @@ func (r *request) extensions(job *fsm.Job) (within time.Duration, err error) {
 		return 0, err
 	}
 	return withinOf("X-Rbee-Deadline", r.Header.Get("X-Rbee-Deadline"))
-}
-
-// listModels is GET /v1/models: everything that could be served, loaded or not.
-func (s *Server) listModels(w http.ResponseWriter, r *request) error {
-	items := s.models(r.view)
-	s.index(w, r.view.Meta().Index)
-	return writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": items})
-}
-
-// showModel is GET /v1/models/{id}. What this replica does not know is asked of the leader.
-func (s *Server) showModel(w http.ResponseWriter, r *request) error {
-	find := func(v *fsm.View) error {
-		for _, m := range s.models(v) {
-			if m.ID == r.vars["id"] {
-				s.index(w, v.Meta().Index)
-				return writeJSON(w, http.StatusOK, m)
-			}
-		}
-		return fsm.Errorf(fsm.CodeModelNotFound, "model %.100q is offered by no hive; GET /v1/models lists what there is", r.vars["id"])
-	}
-	err := find(r.view)
-	if !errors.Is(err, &fsm.Error{Code: fsm.CodeModelNotFound}) {
-		return err
-	}
-	v, err := s.queen.Strong(r.Context())
-	if err != nil {
-		return err
-	}
-	return find(v)
 }

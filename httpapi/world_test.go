@@ -76,7 +76,7 @@ func newSoleQueen(t *testing.T) *soleQueen {
 	q.must(schedule.Request{PutKey: &schedule.PutKey{Key: fsm.Key{
 		Hash: sha256.Sum256([]byte(userKey)), Tenant: "other", Role: fsm.KeyUser,
 	}}})
-	q.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q1", Boot: "boot", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:1", Level: 1}}})
+	q.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q1", Boot: "boot", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:1", Level: fsm.CurrentLevel}}})
 	return q
 }
 
