@@ -16,8 +16,8 @@ func (s *Server) identify(a access, r *request) error {
 	if a == public {
 		return nil
 	}
-	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
+	secret := secretOf(r)
+	if secret == "" {
 		return fsm.Errorf(fsm.CodeUnauthenticated, "Authorization: send \"Bearer KEY\"")
 	}
 	isHive, isQueen := s.queen.AuthorizeHive(secret), s.queen.AuthorizeQueen(secret)
@@ -50,6 +50,19 @@ func (s *Server) identify(a access, r *request) error {
 		return fsm.Errorf(fsm.CodeForbidden, "Authorization: this needs an admin key")
 	}
 	return nil
+}
+
+// secretOf is the key or token that a request brings, empty for none. Under /v1 it may be where
+// Anthropic's clients put it.
+func secretOf(r *request) string {
+	if r.Header.Get("Authorization") == "" && strings.HasPrefix(r.URL.Path, "/v1/") {
+		return strings.TrimSpace(r.Header.Get("X-Api-Key"))
+	}
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(secret)
 }
 
 func tokenError(right, other bool, want string) error {

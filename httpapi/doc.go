@@ -9,7 +9,8 @@
 // A stream is a reader (reader.go): a loop over the newest row of its job that waits while
 // it is queued, attaches to the hive while it runs (follow.go), carries the hive's terminal
 // record to the leader (report.go) and writes the end only when the state has it. Where the
-// frames go is a sink (sink.go): native, OpenAI, or one whole answer.
+// frames go is a sink (sink.go): native, OpenAI, or one whole answer; or another API's words for
+// a chat (translated.go), which package translate finds.
 //
 // From its second record on a stream is copied by the pump (pump.go, on Linux): a few threads
 // that wait in epoll for all streams at once. takeover.go takes the client's connection from

@@ -171,8 +171,8 @@ func openAIErrorOf(f failure) openAIError {
 	return e
 }
 
-// writeFailure answers a request that failed before its first byte.
-func writeFailure(w http.ResponseWriter, f failure, openAI bool) {
+// writeFailure answers a request to a path that failed before its first byte.
+func writeFailure(w http.ResponseWriter, f failure, path string) {
 	h := w.Header()
 	if f.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
@@ -183,11 +183,15 @@ func writeFailure(w http.ResponseWriter, f failure, openAI bool) {
 	if f.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
+	if speaksAnthropic(path) {
+		writeAnthropicFailure(w, f)
+		return
+	}
 	var body any = problem{
 		Type: "about:blank", Title: http.StatusText(f.status), Status: f.status, Detail: f.message, Code: f.code,
 	}
 	h.Set("Content-Type", "application/problem+json")
-	if openAI {
+	if speaksOpenAI(path) {
 		if notAgain[f.code] {
 			h.Set("X-Should-Retry", "false")
 		}

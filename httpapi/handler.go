@@ -74,7 +74,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		w := &statusWriter{ResponseWriter: rw}
 		if !s.join() {
 			s.leaveBody(w)
-			writeFailure(w, failureOf(errDraining()), speaksOpenAI(hr.URL.Path))
+			writeFailure(w, failureOf(errDraining()), hr.URL.Path)
 			return
 		}
 		defer s.background.Done()
@@ -85,6 +85,9 @@ func (s *Server) wrap(rt route) http.Handler {
 		w.Header().Set(headerRequest, id)
 		if speaksOpenAI(hr.URL.Path) {
 			w.Header().Set("X-Request-Id", id) // where the OpenAI SDKs look for it
+		}
+		if speaksAnthropic(hr.URL.Path) {
+			w.Header().Set("Request-Id", id) // where Anthropic's do
 		}
 		r := &request{Request: hr, vars: map[string]string{}, graceTime: -1, budget: s.budgetOf(rt.access), unread: hr.ContentLength != 0}
 		err := s.serve(rt, w, r)
@@ -222,7 +225,7 @@ func (s *Server) answerError(w *statusWriter, r *request, id string, err error) 
 	if r.unread {
 		s.leaveBody(w)
 	}
-	writeFailure(w, f, speaksOpenAI(r.URL.Path))
+	writeFailure(w, f, r.URL.Path)
 }
 
 // leaveBody ends the connection after the answer: the rest of a body that nobody reads must

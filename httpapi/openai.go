@@ -21,22 +21,49 @@ func (s *Server) completions(w http.ResponseWriter, r *request) error {
 	return s.openAI(w, r, completionFields, "prompt")
 }
 
-// openAI runs a job for a body whose fields have shapes; the needed ones must be there.
-func (s *Server) openAI(w http.ResponseWriter, r *request, shapes map[string]shape, needed ...string) error {
+// openAI runs a job for a body whose fields have shapes; the needed one must be there.
+func (s *Server) openAI(w http.ResponseWriter, r *request, shapes map[string]shape, needed string) error {
 	if err := saysJSON(r.Header.Get("Content-Type")); err != nil {
 		return err
 	}
-	o, err := readOpenAI(r.body, shapes, needed...)
+	chat := chatJob{body: r.body, path: r.URL.Path, shapes: shapes, needed: needed}
+	return s.runChat(w, r, chat, func(sub *reader, stream bool) error {
+		if stream {
+			return s.stream(r.Context(), sub, openAISink{out: newSSE(w, r.Request), late: true}, r.grace(openAIGrace))
+		}
+		sink := &wholeSink{form: hives.APIOpenAI}
+		if err := s.stream(r.Context(), sub, sink, r.grace(openAIGrace)); err != nil {
+			return err
+		}
+		return writeBytes(w, sink.folded)
+	})
+}
+
+// chatJob is what an engine is asked, whatever API the client speaks.
+type chatJob struct {
+	body    []byte
+	path    string
+	shapes  map[string]shape // of the body's fields
+	needed  string           // the one that must be there
+	session string           // counts if no header names one
+}
+
+// runChat submits a chat and has it answered.
+func (s *Server) runChat(w http.ResponseWriter, r *request, chat chatJob, answer func(sub *reader, stream bool) error) error {
+	o, err := readOpenAI(chat.body, chat.shapes, chat.needed)
 	if err != nil {
 		return err
 	}
 	job := fsm.Job{
-		Model: o.Model, API: hives.APIOpenAI, Path: r.URL.Path, Stream: o.Stream,
-		OnLoss: fsm.LossFail, Body: fsm.PackBody(r.body),
+		Model: o.Model, API: hives.APIOpenAI, Path: chat.path, Stream: o.Stream,
+		OnLoss: fsm.LossFail, Body: fsm.PackBody(chat.body),
 	}
 	within, err := r.extensions(&job)
 	if err != nil {
 		return err
+	}
+	if job.Session == "" {
+		job.Session = chat.session
 	}
 	job.Grace = s.jobGrace(r)
 	closeStream, err := s.openStream()
@@ -48,14 +75,7 @@ func (s *Server) openAI(w http.ResponseWriter, r *request, shapes map[string]sha
 	if err != nil {
 		return err
 	}
-	if o.Stream {
-		return s.stream(r.Context(), sub, openAISink{out: newSSE(w, r.Request), late: true}, r.grace(openAIGrace))
-	}
-	sink := &wholeSink{form: hives.APIOpenAI}
-	if err := s.stream(r.Context(), sub, sink, r.grace(openAIGrace)); err != nil {
-		return err
-	}
-	return writeBytes(w, sink.folded)
+	return answer(sub, o.Stream)
 }
 
 // extensions reads what OpenAI clients say in headers: priority, session, deadline.

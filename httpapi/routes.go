@@ -80,6 +80,8 @@ var routes = []route{
 
 	{"POST", "/v1/chat/completions", user, large, (*Server).chatCompletions},
 	{"POST", "/v1/completions", user, large, (*Server).completions},
+	{"POST", "/v1/responses", user, large, (*Server).responses},
+	{"POST", "/v1/messages", user, large, (*Server).messages},
 	{"GET", "/v1/models", user, 0, (*Server).listModels},
 	{"GET", "/v1/models/{id:.+}", user, 0, (*Server).showModel},
 }

@@ -126,7 +126,7 @@ func New(cfg Config) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if door.Crowded(r.Context()) {
 		s.leaveBody(w)
-		writeFailure(w, failureOf(s.errCrowded()), speaksOpenAI(r.URL.Path))
+		writeFailure(w, failureOf(s.errCrowded()), r.URL.Path)
 		return
 	}
 	if r.ContentLength != 0 {

@@ -28,6 +28,7 @@ type sse struct {
 	mu    sync.Mutex
 	begun bool
 	held  []byte    // goes out with the headers
+	awake []byte    // keeps proxies awake, if it is no comment
 	wrote time.Time // last
 
 	// Once the pump has the client's connection.
@@ -96,7 +97,15 @@ func (s *sse) writeLocked(frames []byte) error {
 var keepAliveLine = []byte(": keep-alive\n")
 
 // comment keeps proxies awake.
-func (s *sse) comment() error { return s.write(keepAliveLine) }
+func (s *sse) comment() error { return s.write(s.keepAliveFrame()) }
+
+// keepAliveFrame is a comment, or what the client's API has for it.
+func (s *sse) keepAliveFrame() []byte {
+	if len(s.awake) > 0 {
+		return s.awake
+	}
+	return keepAliveLine
+}
 
 // keepAwake sends a comment when nothing was written for so long, and tells when to look again.
 func (s *sse) keepAwake(every time.Duration) (next time.Duration, err error) {
@@ -109,7 +118,7 @@ func (s *sse) keepAwake(every time.Duration) (next time.Duration, err error) {
 	if idle := time.Since(wrote); idle < every {
 		return every - idle, nil
 	}
-	return every, s.writeLocked(keepAliveLine)
+	return every, s.writeLocked(s.keepAliveFrame())
 }
 
 // appendEvent renders one frame; name and id may be empty.

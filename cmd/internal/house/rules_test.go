@@ -32,6 +32,7 @@ func TestTheRulesBite(t *testing.T) {
 		{"fsm and schedule are pure", "schedule", "a.go", `package schedule; func f() { go f() }`, true},
 		{"fsm and schedule are pure", "schedule", "a.go", `package schedule; import "github.com/oklog/ulid/v2"; var x = ulid.Make()`, true},
 		{"fsm and schedule are pure", "cluster", "a.go", `package cluster; import "time"; var x = time.Now()`, false},
+		{"fsm and schedule are pure", "httpapi/translate", "a.go", `package translate; import _ "net/http"`, true},
 		{"nothing sleeps", "cluster", "a_test.go", `package cluster; import "time"; func f() { time.Sleep(1) }`, true},
 		{"nothing sleeps", "cluster", "a.go", `package cluster; import z "time"; var f = z.Sleep`, true},
 		{"nothing sleeps", "cluster", "a.go", `package cluster; import . "time"; func f() { Sleep(1) }`, true},
