@@ -41,11 +41,11 @@ func (c *fakeCluster) QueenURL(name string) string {
 }
 
 func (c *fakeCluster) Kill(_ context.Context, name string) error {
-	c.queen(name).Die()
-	c.f.Say("GET /v2/cluster", map[string]any{"leader": "queen-3"})
 	if c.killed != nil {
-		c.killed(c.f)
+		c.killed(c.f) // first: clients are at another queen at once
 	}
+	c.f.Say("GET /v2/cluster", map[string]any{"leader": "queen-3"})
+	c.queen(name).Die()
 	return nil
 }
 
