@@ -104,14 +104,11 @@ func TestManyStrongReadsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAQueenFarBehindIsGivenASnapshot(t *testing.T) {
-	// The log is cut by whole files, so they must be small.
-	c := clustertest.New(t, 3, func(c *cluster.Config) { c.Segment = 64 << 10 })
-	hive(t, c.Leader())
-	leader := c.Settled()
-	behind := c.Followers()[0]
+// farBehind kills a queen until the log no longer has what it misses, and wants it to catch up
+// by a snapshot. It gives the jobs that are to be there. The log is cut by whole files, so they must be small.
+func farBehind(t *testing.T, c *clustertest.Cluster, leader, behind *clustertest.Node) (ids []string) {
+	t.Helper()
 	behind.Kill()
-	var ids []string
 	for range cluster.TrailingLogs + 500 {
 		id := ulid.Make().String()
 		if _, err := submit(t.Context(), leader, id); err != nil {
@@ -130,6 +127,14 @@ func TestAQueenFarBehindIsGivenASnapshot(t *testing.T) {
 	if !strings.Contains(behind.Log(), "Installed remote snapshot") {
 		t.Error("the test did not reach what it is for: no snapshot was sent")
 	}
+	return ids
+}
+
+func TestAQueenFarBehindIsGivenASnapshot(t *testing.T) {
+	c := clustertest.New(t, 3, func(c *cluster.Config) { c.Segment = 64 << 10 })
+	hive(t, c.Leader())
+	leader := c.Settled()
+	ids := farBehind(t, c, leader, c.Followers()[0])
 	for _, n := range c.Nodes() {
 		n.Kill()
 	}

@@ -117,24 +117,7 @@ func TestARelayFarBehindIsGivenASnapshot(t *testing.T) {
 	leader := c.Leader()
 	hive(t, leader)
 	relay := c.AddRelay()
-	relay.Kill()
-	var ids []string
-	for range cluster.TrailingLogs + 500 {
-		id := ulid.Make().String()
-		if _, err := submit(t.Context(), leader, id); err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, id)
-	}
-	if err := leader.Queen().Snapshot(); err != nil {
-		t.Fatal(err)
-	}
-	relay.Restart()
-	c.Settled()
-	present(t, c, ids)
-	if !strings.Contains(relay.Log(), "Installed remote snapshot") {
-		t.Error("the test did not reach what it is for: no snapshot was sent")
-	}
+	farBehind(t, c, leader, relay)
 	seen(t, leader, relay)
 }
 

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"queen-rbee/cluster"
 	"queen-rbee/hives"
+	"queen-rbee/hives/door/doortest"
 	"queen-rbee/hives/fleet"
 )
 
@@ -222,25 +222,6 @@ func TestBusyConnections(t *testing.T) {
 	}
 }
 
-// pipes is a listener of pipes, whose time is that of a synctest bubble.
-type pipes struct {
-	conns chan net.Conn
-	over  chan struct{}
-	once  sync.Once
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.over:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error   { l.once.Do(func() { close(l.over) }); return nil }
-func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
-
 // bubble serves an API without hives over pipes and connects to it once.
 func bubble(t *testing.T, h func(*Server) http.Handler) net.Conn {
 	q := newSoleQueen(t)
@@ -248,11 +229,10 @@ func bubble(t *testing.T, h func(*Server) http.Handler) net.Conn {
 	s := New(Config{Queen: q, Fleet: fleet.New(q, time.Second), Hives: client, Name: "q1", Boot: "boot", Logger: hclog.NewNullLogger()})
 	srv := s.httpServer()
 	srv.Handler = h(s)
-	l := &pipes{conns: make(chan net.Conn), over: make(chan struct{})}
+	l := doortest.Listen()
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(s.door.Listen(l)) }()
-	near, far := net.Pipe()
-	l.conns <- far
+	near := l.Dial()
 	t.Cleanup(func() {
 		_ = near.Close()
 		_ = srv.Close()

@@ -39,6 +39,15 @@ func readyAs(t *testing.T, q *agenttest.Queen, incarnation uint64) {
 	})
 }
 
+// orphaned has an agent with an engine that is ready, and kills it. The next start in the same
+// directory finds the engine.
+func orphaned(t *testing.T) (q *agenttest.Queen, dir string, one engine.Orphan) {
+	q, dir = agenttest.New(t), t.TempDir()
+	p := hive(t, q, dir)
+	spawn(t, q)
+	return q, dir, p.kill()
+}
+
 // stop ends the agent in order: nothing may be left.
 func (p *process) stop() {
 	p.t.Helper()
@@ -107,15 +116,11 @@ func TestAgentsKilledOneAfterTheOther(t *testing.T) {
 }
 
 func TestAnEngineThatDiedWithItsAgentIsStartedAnew(t *testing.T) {
-	q := agenttest.New(t)
-	dir := t.TempDir()
-	p := hive(t, q, dir)
-	spawn(t, q)
-	one := p.kill()
+	q, dir, one := orphaned(t)
 	if err := syscall.Kill(one.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	p = hive(t, q, dir)
+	p := hive(t, q, dir)
 	readyAs(t, q, 2)
 	if now := p.oneEngine(); now == one {
 		t.Fatalf("%+v", now)
@@ -124,13 +129,9 @@ func TestAnEngineThatDiedWithItsAgentIsStartedAnew(t *testing.T) {
 }
 
 func TestAnEngineThatNobodyWantsAnyMoreIsEnded(t *testing.T) {
-	q := agenttest.New(t)
-	dir := t.TempDir()
-	p := hive(t, q, dir)
-	spawn(t, q)
-	one := p.kill()
+	q, dir, one := orphaned(t)
 	q.Want(func(_ uint64, d *hives.Desired) { d.Workers = nil })
-	p = hive(t, q, dir)
+	p := hive(t, q, dir)
 	agenttest.Eventually(t, "it is said to be stopped", func() bool {
 		return q.Heard(func(hb *hives.Heartbeat) bool {
 			return hb.Incarnation == 2 && agenttest.State(hb, "w1") == hives.WorkerStopped
@@ -142,12 +143,8 @@ func TestAnEngineThatNobodyWantsAnyMoreIsEnded(t *testing.T) {
 }
 
 func TestAnEngineThatWouldBeStartedOtherwiseIsReplaced(t *testing.T) {
-	q := agenttest.New(t)
-	dir := t.TempDir()
-	p := hive(t, q, dir)
-	spawn(t, q)
-	one := p.kill()
-	p = hive(t, q, dir, slow...)
+	q, dir, one := orphaned(t)
+	p := hive(t, q, dir, slow...)
 	readyAs(t, q, 2)
 	if now := p.oneEngine(); now == one || one.Alive() {
 		t.Fatalf("was %+v, alive: %v, is %+v", one, one.Alive(), now)
@@ -158,13 +155,9 @@ func TestAnEngineThatWouldBeStartedOtherwiseIsReplaced(t *testing.T) {
 }
 
 func TestAnEngineThatIsToBeAnotherIsReplaced(t *testing.T) {
-	q := agenttest.New(t)
-	dir := t.TempDir()
-	p := hive(t, q, dir)
-	spawn(t, q)
-	one := p.kill()
+	q, dir, one := orphaned(t)
 	q.Want(func(_ uint64, d *hives.Desired) { d.Workers[0].Device = "cpu" })
-	p = hive(t, q, dir)
+	p := hive(t, q, dir)
 	agenttest.Eventually(t, "another engine", func() bool {
 		now := p.engines()
 		return len(now) == 1 && now[0] != one && !one.Alive()
@@ -175,11 +168,7 @@ func TestAnEngineThatIsToBeAnotherIsReplaced(t *testing.T) {
 // The pids of the state file are others' by now: those are not touched, and the engine that
 // the file does not know is ended.
 func TestAPidThatWasGivenToAnotherIsLeftAlone(t *testing.T) {
-	q := agenttest.New(t)
-	dir := t.TempDir()
-	p := hive(t, q, dir)
-	spawn(t, q)
-	one := p.kill()
+	q, dir, one := orphaned(t)
 	other := exec.Command("sleep", "60")
 	other.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := other.Start(); err != nil {
@@ -190,7 +179,7 @@ func TestAPidThatWasGivenToAnotherIsLeftAlone(t *testing.T) {
 	t.Cleanup(func() { _ = other.Process.Kill(); <-ended })
 	changeState(t, filepath.Join(dir, "data", "agent.json"), func(p map[string]any) { p["pid"] = other.Process.Pid })
 
-	p = hive(t, q, dir)
+	p := hive(t, q, dir)
 	readyAs(t, q, 2)
 	if now := p.oneEngine(); now.PID == other.Process.Pid || one.Alive() {
 		t.Fatalf("now %+v, the old engine alive: %v", now, one.Alive())

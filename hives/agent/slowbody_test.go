@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,35 +17,16 @@ import (
 
 	"queen-rbee/hives/agent/agenttest"
 	"queen-rbee/hives/door"
+	"queen-rbee/hives/door/doortest"
 )
-
-// pipeListener accepts pipes, whose time is that of a synctest bubble.
-type pipeListener struct {
-	conns chan net.Conn
-	over  chan struct{}
-	once  sync.Once
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.over:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.over) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // dialServer runs the hive's HTTP server over h and connects to it once.
 func dialServer(t *testing.T, h http.Handler) net.Conn {
-	l := &pipeListener{conns: make(chan net.Conn), over: make(chan struct{})}
+	l := doortest.Listen()
 	s := newHTTPServer(h, door.New(8), hclog.NewNullLogger())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	client, server := net.Pipe()
-	l.conns <- server
+	client := l.Dial()
 	t.Cleanup(func() {
 		_ = client.Close()
 		_ = s.Close()

@@ -19,18 +19,9 @@ func accepted(submitters int, goal float64) bench.Family {
 		Name: row,
 		Rows: []bench.Spec{{Name: row, Unit: "jobs/s", Against: "fdatasync/s", Goal: bench.AtLeast(goal)}, {Name: cost, Unit: "us"}},
 		Run: func(ctx context.Context, r *bench.Rounds) error {
-			return withQueens(r, 3, roomy, func(c *clustertest.Cluster) error {
-				disk, err := bench.OpenDisk(r.Dir)
-				if err != nil {
-					return err
-				}
-				defer disk.Close()
+			return besideDisk(ctx, r, row, roomy, func(c *clustertest.Cluster, disk *bench.Disk) (_, _ func() (bench.Figure, error)) {
 				var j jobs
-				if err := offer(ctx, leaderOf(c), false); err != nil {
-					return err
-				}
-				return r.Each(ctx, func(n int) error {
-					v, b, err := bench.Pair(n, func() (bench.Figure, error) {
+				return func() (bench.Figure, error) {
 						q, cpu, made := leaderOf(c), bench.CPU(), j.made.Load()
 						rate, err := crowd(ctx, submitters, r.Span(time.Second), func(ctx context.Context) error {
 							_, err := q.Do(ctx, j.next())
@@ -41,10 +32,7 @@ func accepted(submitters int, goal float64) bench.Family {
 					}, func() (bench.Figure, error) {
 						rate, _, err := disk.Rate(r.Span(time.Second))
 						return rate, err
-					})
-					r.Put(row, v, b)
-					return err
-				})
+					}
 			})
 		},
 	}

@@ -16,26 +16,14 @@ func loneCommit() bench.Family {
 		Name: "lone commit",
 		Rows: []bench.Spec{{Name: rowLone, Unit: "ms", Against: "fdatasync, p50", Goal: bench.AtMost(3)}},
 		Run: func(ctx context.Context, r *bench.Rounds) error {
-			return withQueens(r, 3, nil, func(c *clustertest.Cluster) error {
-				disk, err := bench.OpenDisk(r.Dir)
-				if err != nil {
-					return err
-				}
-				defer disk.Close()
+			return besideDisk(ctx, r, rowLone, nil, func(c *clustertest.Cluster, disk *bench.Disk) (_, _ func() (bench.Figure, error)) {
 				var j jobs
-				if err := offer(ctx, leaderOf(c), false); err != nil {
-					return err
-				}
-				return r.Each(ctx, func(n int) error {
-					v, b, err := bench.Pair(n, func() (bench.Figure, error) {
+				return func() (bench.Figure, error) {
 						return j.lone(ctx, leaderOf(c), r.Span(time.Second))
 					}, func() (bench.Figure, error) {
 						_, p50, err := disk.Rate(r.Span(time.Second))
 						return p50, err
-					})
-					r.Put(rowLone, v, b)
-					return err
-				})
+					}
 			})
 		},
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -81,6 +82,28 @@ func withQueens(r *bench.Rounds, n int, configure func(*cluster.Config), f func(
 		}
 	})
 	return f(c)
+}
+
+// besideDisk has queens with a hive whose model is offered, and measures one after the other
+// what pair gives: something of theirs and something of a disk of its own.
+func besideDisk(ctx context.Context, r *bench.Rounds, row string, configure func(*cluster.Config),
+	pair func(*clustertest.Cluster, *bench.Disk) (value, baseline func() (bench.Figure, error))) error {
+	return withQueens(r, 3, configure, func(c *clustertest.Cluster) error {
+		disk, err := bench.OpenDisk(r.Dir)
+		if err != nil {
+			return err
+		}
+		defer disk.Close()
+		if err := offer(ctx, leaderOf(c), false); err != nil {
+			return err
+		}
+		value, baseline := pair(c, disk)
+		return r.Each(ctx, func(n int) error {
+			v, b, err := bench.Pair(n, value, baseline)
+			r.Put(row, v, b)
+			return err
+		})
+	})
 }
 
 // leaderOf is the queen that leads now.

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -53,17 +52,12 @@ func idleQueen() bench.Family {
 			return fmt.Errorf("%d streams of a queen: %w", n, err)
 		}
 		p := idleCost{bench.None, bench.None}
-		nginx, err := b.startProxy(ctx, "nginx", addrOf(b.cluster.HiveURLs()[0]))
-		if missing, ok := errors.AsType[errNoProxy](err); ok {
-			r.Note(memory, "%v", missing)
-		} else if err != nil {
+		nginx, pids, err := b.nginxAtHive(ctx, r, memory)
+		if err != nil {
 			return err
-		} else {
+		}
+		if nginx != nil {
 			defer nginx.stop()
-			pids, err := nginx.pids()
-			if err != nil {
-				return err
-			}
 			if p, err = b.idleCost(ctx, r, pids, repeated(n, b.hiveRead(nginx.addr, tokens.HiveToken, j))); err != nil {
 				return err
 			}

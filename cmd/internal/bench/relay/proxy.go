@@ -2,11 +2,14 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+
+	"queen-rbee/cmd/internal/bench"
 )
 
 // nginxConf relays streams as nginx's own advice has it: nothing buffered, connections to the
@@ -69,6 +72,24 @@ type errNoProxy struct{ name string }
 
 func (e errNoProxy) Error() string {
 	return e.name + " is not on this machine: make bench-tools installs it"
+}
+
+// nginxAtHive starts nginx in front of the hive. Where the machine has none it says so beside a
+// row, and there are no pids.
+func (b *rig) nginxAtHive(ctx context.Context, r *bench.Rounds, row string) (p *proxy, pids []int, err error) {
+	p, err = b.startProxy(ctx, "nginx", addrOf(b.cluster.HiveURLs()[0]))
+	if missing, ok := errors.AsType[errNoProxy](err); ok {
+		r.Note(row, "%v", missing)
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if pids, err = p.pids(); err != nil {
+		p.stop()
+		return nil, nil, err
+	}
+	return p, pids, nil
 }
 
 // startProxy relays from an address of its own to the upstream's.

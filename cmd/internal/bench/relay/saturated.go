@@ -47,9 +47,11 @@ func saturated() bench.Family {
 		byQueen := func() (spent, error) {
 			return through([]int{queen}, quiet, func(j job) order.Request { return b.read(addrOf(b.cluster.QueenURLs()[0]), j) })
 		}
-		nginx, err := b.startProxy(ctx, "nginx", addrOf(b.cluster.HiveURLs()[0]))
-		if missing, ok := errors.AsType[errNoProxy](err); ok {
-			r.Note(speed, "%v", missing)
+		nginx, pids, err := b.nginxAtHive(ctx, r, speed)
+		if err != nil {
+			return err
+		}
+		if nginx == nil {
 			return r.Each(ctx, func(int) error {
 				s, err := byQueen()
 				r.Put(speed, bench.Figure(s.perSecond()), bench.None)
@@ -57,14 +59,7 @@ func saturated() bench.Family {
 				return err
 			})
 		}
-		if err != nil {
-			return err
-		}
 		defer nginx.stop()
-		pids, err := nginx.pids()
-		if err != nil {
-			return err
-		}
 		return r.Each(ctx, func(n int) error {
 			var q, p spent
 			_, _, err := bench.Pair(n, func() (f bench.Figure, err error) {
