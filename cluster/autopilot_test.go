@@ -16,6 +16,7 @@ import (
 // removed before a fourth queen votes; then the dead voter is, and the relay is not. Come back
 // with its old data the dead one is told what to do.
 func TestADeadVoterIsRemovedOnceItIsReplaced(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, func(c *cluster.Config) { c.Timings.Dead = time.Second })
 	relay := c.AddRelay()
 	leader := c.Settled()
@@ -85,6 +86,7 @@ func metric(t *testing.T, n *clustertest.Node, name string) float64 {
 // TestANewVoterIsProvenFirst has three voters and a fourth queen that is not healthy for long
 // enough yet. Where autopilot is off, or too few vote, it votes once it has caught up.
 func TestANewVoterIsProvenFirst(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, func(c *cluster.Config) {
 		c.Timings.Stable, c.Registerer = time.Hour, prometheus.NewRegistry()
 	})

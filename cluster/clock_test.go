@@ -16,6 +16,7 @@ import (
 // followers and between two leaderships. No job is lost or comes to its deadline by it, one
 // whose time is over does, and cluster time goes on at its pace.
 func TestFaultClockJumps(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	from := time.Now() // before the other: what passes between them is time that went by

@@ -43,6 +43,7 @@ func hive(t *testing.T, n *clustertest.Node) {
 }
 
 func TestOneQueenLivesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	n := c.Leader()
 	hive(t, n)
@@ -62,6 +63,7 @@ func TestOneQueenLivesOnAfterARestart(t *testing.T) {
 }
 
 func TestThreeQueensAreOne(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	c.Settled()
 	hive(t, c.Nodes()[0])
@@ -91,6 +93,7 @@ func TestThreeQueensAreOne(t *testing.T) {
 
 // TestManyStrongReadsAtOnce asks a follower for more than one connection's handlers at a time.
 func TestManyStrongReadsAtOnce(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	follower := c.Followers()[0]
 	var wg sync.WaitGroup
@@ -131,6 +134,7 @@ func farBehind(t *testing.T, c *clustertest.Cluster, leader, behind *clustertest
 }
 
 func TestAQueenFarBehindIsGivenASnapshot(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, func(c *cluster.Config) { c.Segment = 64 << 10 })
 	hive(t, c.Leader())
 	leader := c.Settled()

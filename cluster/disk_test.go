@@ -15,6 +15,7 @@ import (
 // TestAVoteThatCannotBeStoredEndsTheQueen runs itself as a process: raft's goroutines are held
 // back for good, as in a queen that is about to exit.
 func TestAVoteThatCannotBeStoredEndsTheQueen(t *testing.T) {
+	t.Parallel()
 	const child, done = "RBEE_TEST_CHILD", "Run returned:"
 	if os.Getenv(child) == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")

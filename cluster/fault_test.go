@@ -122,6 +122,7 @@ func present(t *testing.T, c *clustertest.Cluster, ids []string) {
 }
 
 func TestLeaderChangesUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	l := startLoad(t, c, 8)
@@ -147,6 +148,7 @@ func TestLeaderChangesUnderLoad(t *testing.T) {
 }
 
 func TestMinorityNeverLies(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, quick)
 	hive(t, c.Leader())
 	l := startLoad(t, c, 6)
@@ -174,6 +176,7 @@ func TestMinorityNeverLies(t *testing.T) {
 }
 
 func TestOneWayCut(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	leader := c.Settled()
@@ -192,6 +195,7 @@ func TestOneWayCut(t *testing.T) {
 }
 
 func TestMajorityLostIsRefusedAfterParking(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, quick)
 	hive(t, c.Leader())
 	leader := c.Settled()
@@ -215,6 +219,7 @@ func TestMajorityLostIsRefusedAfterParking(t *testing.T) {
 }
 
 func TestParkedSubmitIsSentAgain(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	old := c.Settled()
@@ -234,6 +239,7 @@ func TestParkedSubmitIsSentAgain(t *testing.T) {
 // TestAnOldCallIsHarmless holds a submit up on its way to a leader that is deposed and elected
 // again meanwhile. What was given up long ago must not be done then.
 func TestAnOldCallIsHarmless(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	leader, asked, other := c.Settled(), c.Followers()[0], c.Followers()[1]
@@ -278,6 +284,7 @@ func TestAnOldCallIsHarmless(t *testing.T) {
 }
 
 func TestOneSubmitAtTwoQueensIsOneJob(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	c.Settled()
@@ -306,6 +313,7 @@ func TestOneSubmitAtTwoQueensIsOneJob(t *testing.T) {
 }
 
 func TestAllKilledAtOnceAndStartedAgain(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	l := startLoad(t, c, 8)

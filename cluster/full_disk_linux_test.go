@@ -18,6 +18,7 @@ import (
 
 // TestFaultDiskReallyFull has a follower on a file system of 2 MiB, until nothing fits in any more.
 func TestFaultDiskReallyFull(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
 		if strings.Contains(os.Getenv("RBEE_REQUIRE"), "mount") {

@@ -18,6 +18,7 @@ import (
 // leadership overlap that of the next, and all must have ended when the queens have; the
 // package's leak check sees what does not.
 func TestLeadingIsOneCall(t *testing.T) {
+	t.Parallel()
 	type running struct{ now, starts, ends atomic.Int32 }
 	var mu sync.Mutex
 	all := map[*cluster.Queen]*running{}
@@ -67,6 +68,7 @@ func TestLeadingIsOneCall(t *testing.T) {
 }
 
 func TestADutyThatFailsIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	var starts atomic.Int32
 	c := clustertest.NewPrepared(t, 1, nil, func(q *cluster.Queen) {
 		q.Lead(cluster.Duty{Name: "test", Run: func(ctx context.Context) error {
@@ -87,6 +89,7 @@ func TestADutyThatFailsIsStartedAgain(t *testing.T) {
 }
 
 func TestCallLeader(t *testing.T) {
+	t.Parallel()
 	arrived := make(chan struct{})
 	c := clustertest.NewPrepared(t, 3, nil, func(q *cluster.Queen) {
 		q.HandleLeader("test.who", func(context.Context, []byte) ([]byte, error) {
@@ -127,6 +130,7 @@ func TestCallLeader(t *testing.T) {
 }
 
 func TestMetricsAndStatusBeforeRun(t *testing.T) {
+	t.Parallel()
 	n := clustertest.New(t, 1, nil).NewNode("never-run")
 	q, err := cluster.New(n.Config)
 	if err != nil {

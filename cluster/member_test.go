@@ -21,6 +21,7 @@ import (
 )
 
 func TestJoinAndRemoveUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	l := startLoad(t, c, 4)
@@ -60,6 +61,7 @@ func TestJoinAndRemoveUnderLoad(t *testing.T) {
 // TestJoiningBesideASilentLearner has the members' duty wait for a learner that never answers,
 // at each of its rounds, while another queen is seated.
 func TestJoiningBesideASilentLearner(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,6 +90,7 @@ func TestJoiningBesideASilentLearner(t *testing.T) {
 // TestASnapshotOfAnotherBuildIsRefusedAtTheStart has a snapshot whose checksum is right and
 // whose content is not ours, and an older one behind which the log no longer reaches.
 func TestASnapshotOfAnotherBuildIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, func(c *cluster.Config) { c.Segment = 64 << 10 })
 	n := c.Leader()
 	hive(t, n)
@@ -148,6 +151,7 @@ func roundBegins(t *testing.T, silent net.Listener) {
 }
 
 func TestALostRowIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 2, nil)
 	leader := c.Settled()
 	for _, n := range c.Nodes() {
@@ -168,6 +172,7 @@ func TestALostRowIsMadeAnew(t *testing.T) {
 // TestRemoveTheLeader asks a follower for it, and the leader itself, which then may end before
 // it has heard that it is done.
 func TestRemoveTheLeader(t *testing.T) {
+	t.Parallel()
 	for _, itself := range []bool{false, true} {
 		t.Run(fmt.Sprintf("asked itself %v", itself), func(t *testing.T) {
 			c := clustertest.New(t, 3, nil)
@@ -196,6 +201,7 @@ func TestRemoveTheLeader(t *testing.T) {
 }
 
 func TestRemoveRefusesToLoseTheQuorum(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	leader := c.Settled()
 	others := c.Followers()
@@ -216,6 +222,7 @@ func TestRemoveRefusesToLoseTheQuorum(t *testing.T) {
 }
 
 func TestTransfer(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	c.Settled()
 	to := c.Followers()[0]
@@ -234,6 +241,7 @@ func TestTransfer(t *testing.T) {
 }
 
 func TestPresence(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	leader := c.Settled()
 	others := c.Followers()
@@ -277,6 +285,7 @@ func refused(t *testing.T, n *clustertest.Node) string {
 }
 
 func TestRefusedStarts(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	first := c.Leader()
 	other := clustertest.New(t, 1, func(cfg *cluster.Config) { cfg.Token = "rbee-token-of-another-cluster" })
@@ -351,6 +360,7 @@ func TestRefusedStarts(t *testing.T) {
 }
 
 func TestDirectoryOfAnotherClusterWithTheSameToken(t *testing.T) {
+	t.Parallel()
 	c, other := clustertest.New(t, 1, nil), clustertest.New(t, 1, nil)
 	n := other.Leader()
 	n.Stop()
@@ -361,6 +371,7 @@ func TestDirectoryOfAnotherClusterWithTheSameToken(t *testing.T) {
 }
 
 func TestWrongTokenIsLoggedOnBothSides(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	first := c.Leader()
 	// A member whose token file was changed by hand: it needs no join, so only raft meets it.
@@ -384,6 +395,7 @@ func TestWrongTokenIsLoggedOnBothSides(t *testing.T) {
 }
 
 func TestRestartWithTheSameFlagsIsHarmless(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 2, nil)
 	c.Settled()
 	for _, n := range c.Nodes() {
@@ -399,6 +411,7 @@ func TestRestartWithTheSameFlagsIsHarmless(t *testing.T) {
 
 // TestAnAddressThatSwallowsPacketsHoldsNoStartUp gives a member one to join by, which it needs not.
 func TestAnAddressThatSwallowsPacketsHoldsNoStartUp(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 2, nil)
 	leader := c.Settled()
 	n := c.Followers()[0]
@@ -427,6 +440,7 @@ func TestAnAddressThatSwallowsPacketsHoldsNoStartUp(t *testing.T) {
 }
 
 func TestAQueenComesBackUnderAnotherAddress(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	c.Settled()
 	n := c.Followers()[0]

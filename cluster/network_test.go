@@ -15,6 +15,7 @@ import (
 // TestFaultNetwork has clients at every queen while the network is as the rows say. Whatever
 // was acknowledged is kept, whatever was refused has left no trace, and all go on when it heals.
 func TestFaultNetwork(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, quick)
 	hive(t, c.Leader())
 	book := keepBooks(t, c, 6)
@@ -66,6 +67,7 @@ func TestFaultNetwork(t *testing.T) {
 // TestFaultBridge has two queens that reach the third one but not each other. The one that does
 // not reach the leader says so, disturbs nobody, and still serves what it has.
 func TestFaultBridge(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, func(c *cluster.Config) {
 		quick(c)
 		// A busy machine must not be taken for a cut link between those that have one.

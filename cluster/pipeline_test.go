@@ -9,6 +9,7 @@ import (
 // TestADeposedLeaderEnds cuts the leader off with much on its way to the others and more to
 // send, lets another lead and heals, again and again: raft must not be left waiting for itself.
 func TestADeposedLeaderEnds(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	for range 3 {
 		old := c.Settled()

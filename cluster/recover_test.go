@@ -34,6 +34,7 @@ func old(t *testing.T, n *clustertest.Node, join ...string) {
 // with all it had, others join it with empty directories, and the lost ones, should they come
 // back with their data, find no part in it, not even together.
 func TestRecoverFromOneOfThree(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Settled())
 	var ids []string
@@ -114,6 +115,7 @@ func readFile(t *testing.T, path string) string {
 // TestRecoverFromASnapshot has a state of which the log holds only the end, and recovers a
 // relay: it has everything, and votes from then on.
 func TestRecoverFromASnapshot(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	first := c.Leader()
 	hive(t, first)
@@ -154,6 +156,7 @@ func TestRecoverFromASnapshot(t *testing.T) {
 }
 
 func TestRecoverRefuses(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, func(c *cluster.Config) { c.Segment = 64 << 10 })
 	n := c.Leader()
 	hive(t, n)

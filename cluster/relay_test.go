@@ -33,6 +33,7 @@ func seen(t *testing.T, at, relay *clustertest.Node) {
 // TestARelayServesAndNeverVotes has one relay beside two voters: it takes requests and reads,
 // may die, and counts for nothing when a voter is gone.
 func TestARelayServesAndNeverVotes(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 2, nil)
 	hive(t, c.Settled())
 	relay := c.AddRelay()
@@ -85,6 +86,7 @@ func TestARelayServesAndNeverVotes(t *testing.T) {
 // TestARelayConfirmsNoLeader cuts a leader off from the other voter, together with a relay.
 // raft alone would take the relay's heartbeats for a majority until the lease is over.
 func TestARelayConfirmsNoLeader(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 2, func(c *cluster.Config) {
 		c.Timings.Heartbeat, c.Timings.Election, c.Timings.Lease = 2*time.Second, 2*time.Second, 2*time.Second
 	})
@@ -113,6 +115,7 @@ func TestARelayConfirmsNoLeader(t *testing.T) {
 }
 
 func TestARelayFarBehindIsGivenASnapshot(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, func(c *cluster.Config) { c.Segment = 64 << 10 })
 	leader := c.Leader()
 	hive(t, leader)
@@ -124,6 +127,7 @@ func TestARelayFarBehindIsGivenASnapshot(t *testing.T) {
 // TestARoleDoesNotChange asks for another role at a restart, and with a data directory that
 // has forgotten the one it had.
 func TestARoleDoesNotChange(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 2, nil)
 	relay := c.AddRelay()
 	c.Settled()
@@ -150,6 +154,7 @@ func TestARoleDoesNotChange(t *testing.T) {
 
 // TestARelayIsRemovedAndJoinsAgain leaves only relays behind that nobody needs for a quorum.
 func TestARelayIsRemovedAndJoinsAgain(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	relay := c.AddRelay()
 	leader := c.Settled()

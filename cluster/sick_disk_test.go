@@ -30,6 +30,7 @@ func lead(t *testing.T, c *clustertest.Cluster, to *clustertest.Node) {
 // TestFaultDisk gives one queen a sick disk, a follower and then the leader. It stops and says
 // why, or stays and is slow; the cluster goes on, loses nothing, and takes it back when mended.
 func TestFaultDisk(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, quick)
 	hive(t, c.Leader())
 	book := keepBooks(t, c, 4)
@@ -100,6 +101,7 @@ func stopped(t *testing.T, n *clustertest.Node, want string) {
 
 // TestFaultDiskWhileTheVoteIsStored has a disk hang just when its queen is asked for its vote.
 func TestFaultDiskWhileTheVoteIsStored(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, nil)
 	hive(t, c.Leader())
 	n := c.Followers()[0]
@@ -125,6 +127,7 @@ func TestFaultDiskWhileTheVoteIsStored(t *testing.T) {
 
 // TestFaultDiskFullForASnapshot fails a snapshot alone: the queen goes on without it.
 func TestFaultDiskFullForASnapshot(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 1, nil)
 	n := c.Leader()
 	hive(t, n)

@@ -14,6 +14,7 @@ import (
 // and the next leader overwrite them; then the old one must start from what it has, twice.
 // raft-wal 0.4.0 loses the file whose end was cut off: hence the version in go.mod.
 func TestUncleanLeaderChangeAndRestart(t *testing.T) {
+	t.Parallel()
 	c := clustertest.New(t, 3, func(c *cluster.Config) {
 		c.Segment = 64 << 10
 		// Time enough to log much before the leader notices that it is alone.

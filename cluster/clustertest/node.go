@@ -52,7 +52,7 @@ func (c *Cluster) NewNode(name string) *Node {
 	c.fabric.own(strings.TrimPrefix(n.http.URL, "http://"), name)
 	cfg := cluster.Default()
 	cfg.Name, cfg.DataDir, cfg.Token, cfg.Version = name, c.t.TempDir(), Token, "test"
-	cfg.RaftAddr, cfg.GossipAddr, cfg.HTTPURL = "127.0.0.1:0", "127.0.0.1:0", n.http.URL
+	cfg.RaftAddr, cfg.GossipAddr, cfg.HTTPURL = c.reserve(), c.reserve(), n.http.URL
 	cfg.Plan, cfg.Network, cfg.Clock = schedule.Plan, port{c.fabric, name}, n.Clock.Now
 	cfg.Faults = cluster.Faults{Log: n.Disk.log, Votes: n.Disk.votes, Snapshots: n.Disk.snapshots,
 		Net: func(t raft.Transport) raft.Transport { return newPost(t, c.fabric) }}
