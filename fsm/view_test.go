@@ -30,7 +30,11 @@ func TestReadersWhileApplying(t *testing.T) {
 			}
 		})
 	}
-	for i := 400; i < 700; i++ {
+	last := 700
+	if testing.Short() {
+		last = 500
+	}
+	for i := 400; i < last; i++ {
 		w.do(w.job(i), &Assign{Job: jobID(i), Worker: "w1", Attempt: 1}, &Started{Job: jobID(i), Attempt: 1})
 		v := w.View()
 		select {

@@ -14,8 +14,11 @@ import (
 // Ten thousand runs end, each with an output many times of what is kept altogether of all: disk
 // and memory stay within the limits, whatever was there before.
 func TestEndedRunsStayWithinTheLimits(t *testing.T) {
+	runs := 10_000
+	if testing.Short() {
+		runs = 2_000
+	}
 	const (
-		runs  = 10_000
 		kept  = 64 * block // of all logs
 		one   = 2 * block  // of one
 		every = 100        // runs between two calls of Retain

@@ -171,6 +171,9 @@ func TestTheWorldIsRough(t *testing.T) {
 
 // TestShrink: a failing run becomes a plainer one that fails alike.
 func TestShrink(t *testing.T) {
+	if withRace {
+		t.Skip("worlds of one goroutine each: TestSeeds shows the detector all there is to see")
+	}
 	cfg := Config{Faults: All(), Broken: Broken{Forgetful: true}}
 	for cfg.Seed = 1; Run(cfg).Violation == nil; cfg.Seed++ {
 		if cfg.Seed > 200 {

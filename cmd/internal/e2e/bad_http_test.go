@@ -13,6 +13,7 @@ import (
 // Bad requests are refused with a message that names the field and the fix, in the shape of
 // the API that was used, and leave no trace.
 func TestBadRequestsAreAnswered(t *testing.T) {
+	t.Parallel()
 	c := rig.Start(t, rig.Options{Queens: 1, Hives: 1})
 	q := c.Queens[0].URL
 	id, err := c.Submit(t.Context(), task(1, 3), "taken", q)

@@ -33,6 +33,7 @@ func refuses(t *testing.T, r rig.Ran, code int, words ...string) {
 
 // What is wrong on a command line, in the environment or in a file is named, with the fix.
 func TestWrongSettingsAreNamed(t *testing.T) {
+	t.Parallel()
 	c := rig.New(t, rig.Options{})
 	dir := func(name string) string { return filepath.Join(c.Dir, name) }
 	file := func(name, text string) string {
@@ -115,6 +116,7 @@ func taken(t *testing.T, network string) string {
 // A port in use, somebody else's data directory, a cluster that is not there: each start is
 // refused for its reason.
 func TestImpossibleStartsAreRefused(t *testing.T) {
+	t.Parallel()
 	c := rig.Start(t, rig.Options{Queens: 1, Hives: 1})
 	other := rig.Start(t, rig.Options{Queens: 1, Hives: 1})
 	first := c.Queens[0]
@@ -231,6 +233,7 @@ func copyDir(t *testing.T, from, to string) {
 // A damaged data directory is refused by the file's name, or what is whole of it is used:
 // the state of a queen that starts on it is the old one.
 func TestDamagedDataIsNeverServed(t *testing.T) {
+	t.Parallel()
 	c := rig.Start(t, rig.Options{Queens: 1, Hives: 1})
 	short := func(i int) rig.Task { return task(i, 2) }
 	jobs := submit(t, c, "job", 30, short)

@@ -13,8 +13,12 @@ import (
 // finishes there, no client is told an end that the majority does not have. The queen is the
 // leader once and a follower once.
 func TestCutOffQueenAndHiveInventNoEnd(t *testing.T) {
+	t.Parallel()
 	for _, leads := range []bool{false, true} {
-		t.Run(fmt.Sprintf("queen leads %v", leads), func(t *testing.T) { cutOff(t, leads) })
+		t.Run(fmt.Sprintf("queen leads %v", leads), func(t *testing.T) {
+			t.Parallel()
+			cutOff(t, leads)
+		})
 	}
 }
 

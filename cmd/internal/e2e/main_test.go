@@ -8,6 +8,7 @@
 // RBEE_E2E_LONG=1 raises the counts; RBEE_E2E_RACE=1 builds the binaries with the race
 // detector; RBEE_E2E_LOGS=DIR keeps everything of failed tests; RBEE_REQUIRE=netns,node
 // forbids to skip for want of network namespaces, or of Node.js. -short leaves the package out.
+// Tests that mostly wait run beside each other, when all others have ended.
 package e2e
 
 import (
