@@ -58,6 +58,10 @@ func run(hard, gentle context.Context, args []string, stdout, stderr io.Writer) 
 	case err == nil:
 		err = s.Validate()
 	}
+	if err == nil && s.Options.PrintModels {
+		_, _ = fmt.Fprint(stdout, s.Models())
+		return 0
+	}
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "rbee-hive: %v\nSee rbee-hive serve --help.\n", err)
 		return 2

@@ -30,6 +30,8 @@ type Options struct {
 	MaxTokens    int
 	External     []string
 	ExternalKey  string
+	LlamaSwap    string
+	PrintModels  bool
 	PortRange    string
 	Version      bool
 }
@@ -53,6 +55,8 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.StringSliceVar(&o.Queens, "queen", nil, "URL of a queen, such as http://10.0.0.1:7833 (repeat, or separate by commas); the hive learns of the others from it")
 	f.StringVar(&o.Token, "token", "", "hive token of the cluster")
 	f.StringVar(&o.DataDir, "data-dir", "", "directory for state, run logs and engine logs")
+	f.StringVar(&o.LlamaSwap, "llama-swap", "", "config file of llama-swap whose models are engines of this hive")
+	f.BoolVar(&o.PrintModels, "print-models", false, "print what --llama-swap says of models that belongs into the cluster's catalog (aliases, ttl), for rbee-keeper apply, and exit")
 	f.StringVar(&o.PortRange, "port-range", "", "loopback ports for engines, such as 20000-20999; the system's choice when left out")
 	settings.ConfigFlag(f)
 	f.StringSliceVar(&o.External, "external", nil, "an OpenAI server that runs already, as URL or NAME=URL (repeat, or separate by commas); its models are read from it")

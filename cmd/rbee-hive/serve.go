@@ -24,6 +24,7 @@ type Serve struct {
 	Agent    *agent.Agent // set by Validate
 
 	ports   engine.PortRange
+	swap    engine.Swap
 	missing []string // programs of ready engines that are not here
 
 	flags  *pflag.FlagSet
@@ -78,10 +79,13 @@ func (s *Serve) Validate() error {
 			return s.src.Errorf(name, "is %v; it must not be negative", d)
 		}
 	}
-	engines, noEngines := s.engines()
 	var err error
 	if s.ports, err = engine.ParsePorts(o.PortRange); err != nil {
 		return s.src.Errorf("port-range", "%v", err)
+	}
+	engines, noEngines := s.engines()
+	if o.PrintModels {
+		return noEngines
 	}
 	s.Agent, err = agent.New(s.config(engines, level))
 	if bad, ok := errors.AsType[*agent.FieldError](err); ok {
@@ -100,6 +104,12 @@ func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Con
 	logger := hclog.New(&hclog.LoggerOptions{Name: "hive", Level: level, Output: s.stderr})
 	for _, d := range engines {
 		logger.Info("engine offered", "engine", d.Name, "takes_files", d.TakesFiles(), "models", len(d.Models))
+	}
+	for _, text := range s.swap.Warnings {
+		logger.Warn(text)
+	}
+	if len(s.swap.Catalog) > 0 {
+		logger.Warn("aliases and ttl of the llama-swap config belong into the cluster's catalog: run this command with --print-models, and give what it prints to rbee-keeper apply -f -")
 	}
 	if len(s.missing) > 0 {
 		logger.Info("ready engines are not offered whose programs are not on PATH", "programs", s.missing)
@@ -135,7 +145,7 @@ func (s *Serve) engines() ([]engine.Definition, error) {
 		return nil, err
 	}
 	s.missing = missing
-	if len(specs) == 0 {
+	if len(specs) == 0 && s.Options.LlamaSwap == "" {
 		specs[engine.BuiltinName] = engine.Spec{}
 	}
 	var out []engine.Definition
@@ -150,7 +160,27 @@ func (s *Serve) engines() ([]engine.Definition, error) {
 		}
 		out = append(out, d)
 	}
-	return append(out, found...), nil
+	return s.llamaSwap(append(out, found...))
+}
+
+// llamaSwap adds the engines of --llama-swap.
+func (s *Serve) llamaSwap(to []engine.Definition) ([]engine.Definition, error) {
+	if s.Options.LlamaSwap == "" {
+		return to, nil
+	}
+	var err error
+	if s.swap, err = engine.LlamaSwap(s.Options.LlamaSwap); err != nil {
+		return nil, s.src.Errorf("llama-swap", "%v", err)
+	}
+	for _, d := range s.swap.Engines {
+		if slices.ContainsFunc(to, func(had engine.Definition) bool { return had.Name == d.Name }) {
+			return nil, s.src.Errorf("llama-swap", "%s: its model %s would be the engine %s, which is there already: rename one", s.Options.LlamaSwap, d.Models[0].Ref, d.Name)
+		}
+	}
+	if !s.src.Given("port-range") {
+		s.ports = s.swap.Ports
+	}
+	return append(to, s.swap.Engines...), nil
 }
 
 // external adds the servers of --external.
@@ -168,6 +198,9 @@ func (s *Serve) external(to map[string]engine.Spec) error {
 	}
 	return nil
 }
+
+// Models is what --print-models prints.
+func (s *Serve) Models() string { return string(s.swap.Catalog) }
 
 // Run runs the agent until gentle ends (an orderly stop), hard ends (a quick one), or it
 // cannot go on.

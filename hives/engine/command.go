@@ -58,7 +58,7 @@ func (l Launch) Digest() (string, error) {
 			return "", err
 		}
 	}
-	text, err := json.Marshal([]any{l.ID, l.Model.Ref, l.Device, v.Slots, argv, env, l.Definition.Dir})
+	text, err := json.Marshal([]any{l.ID, l.Model.Ref, l.Device, v.Slots, argv, env, l.Definition.Dir, l.Definition.Proxy})
 	if err != nil {
 		return "", err
 	}
@@ -76,21 +76,26 @@ func literal(s string) string {
 // argv renders the command. An element with a template that renders to nothing is left out, so
 // that {{with index .Args "x"}}--x={{.}}{{end}} is an optional flag.
 func (d Definition) argv(v Vars) ([]string, error) {
+	return d.arguments("command", d.Command, v)
+}
+
+// arguments renders an argument vector of the config's key.
+func (d Definition) arguments(key string, templates []string, v Vars) ([]string, error) {
 	var out []string
-	for i, text := range d.Command {
+	for i, text := range templates {
 		s, err := render(text, v)
 		if err != nil {
-			return nil, fieldError(d.Name, fmt.Sprintf("command[%d]", i), "%v", err)
+			return nil, fieldError(d.Name, fmt.Sprintf("%s[%d]", key, i), "%v", err)
 		}
 		if strings.ContainsRune(s, 0) {
-			return nil, fieldError(d.Name, fmt.Sprintf("command[%d]", i), "holds a zero byte")
+			return nil, fieldError(d.Name, fmt.Sprintf("%s[%d]", key, i), "holds a zero byte")
 		}
 		if s != "" || text == "" {
 			out = append(out, s)
 		}
 	}
 	if len(out) == 0 || out[0] == "" {
-		return nil, fieldError(d.Name, "command", "is empty: give the program and its arguments")
+		return nil, fieldError(d.Name, key, "is empty: give the program and its arguments")
 	}
 	return out, nil
 }
@@ -129,7 +134,7 @@ func (d Definition) Validate() error {
 		return fieldError(d.Name, "command", "has %d elements, at most %d are allowed", len(d.Command), maxArgs)
 	case !strings.HasPrefix(d.Health, "/") || strings.ContainsAny(d.Health, " \t\r\n"):
 		return fieldError(d.Name, "health", "%.80q is not a path: use one such as /health", d.Health)
-	case d.HealthStatus < 200 || d.HealthStatus > 599:
+	case d.HealthStatus != anyStatus && (d.HealthStatus < 200 || d.HealthStatus > 599):
 		return fieldError(d.Name, "health_status", "%d: use an HTTP status, such as 200", d.HealthStatus)
 	case d.StartTimeout <= 0:
 		return fieldError(d.Name, "start_timeout", "must be more than 0, such as 5m")
@@ -148,9 +153,9 @@ func (d Definition) Validate() error {
 // template wants of it is known only when a worker starts.
 func (d Definition) validateTemplates() error {
 	v := Vars{Model: "m", Name: "m", ModelPath: "/m", Port: 1, Addr: "127.0.0.1:1", Slots: 1, Context: 1, Device: "d", Key: "k"}
-	for i, text := range d.Command {
+	for i, text := range slices.Concat(d.Command, d.StopCommand, []string{d.Proxy}) {
 		if err := check(text, v); err != nil {
-			return fieldError(d.Name, fmt.Sprintf("command[%d]", i), "%v: fields are .Model .Name .ModelPath .Port .Addr .Slots .Context .Device .Key .Args", err)
+			return fieldError(d.Name, d.keyOf(i), "%v: fields are .Model .Name .ModelPath .Port .Addr .Slots .Context .Device .Key .Args", err)
 		}
 	}
 	if err := check(d.ModelName, v); err != nil {
@@ -165,6 +170,17 @@ func (d Definition) validateTemplates() error {
 		}
 	}
 	return nil
+}
+
+// keyOf names an element of Command, StopCommand and Proxy, one behind the other.
+func (d Definition) keyOf(i int) string {
+	if i < len(d.Command) {
+		return fmt.Sprintf("command[%d]", i)
+	}
+	if i -= len(d.Command); i < len(d.StopCommand) {
+		return fmt.Sprintf("stop_command[%d]", i)
+	}
+	return "proxy"
 }
 
 func check(text string, v Vars) error {

@@ -16,6 +16,9 @@ const (
 	DefaultStartTimeout = 5 * time.Minute
 	DefaultStopGrace    = 10 * time.Second
 	DefaultSlots        = 4
+
+	// anyStatus as a HealthStatus: whatever it answers, it is ready.
+	anyStatus = -1
 )
 
 // BuiltinName is the engine of our own rbee-worker, BuiltinModel the model it serves.
@@ -42,13 +45,18 @@ type Definition struct {
 	Dir string
 	// Health is the path that answers HealthStatus when the model is loaded.
 	Health       string
-	HealthStatus int
+	HealthStatus int // below 0: any answer will do
 	// StartTimeout bounds spawning to ready, StopGrace StopSignal to SIGKILL.
 	StartTimeout time.Duration
 	StopGrace    time.Duration
 	StopSignal   syscall.Signal // asks a process to end; 0: SIGTERM
 	Restart      Restart        // empty: always
 	CrashLimit   CrashLimit     // zero: Options.Restarts
+	// StopCommand, if there is one, is run instead of sending StopSignal; it may use PID.
+	StopCommand []string
+	// Proxy is the template of the base URL that the engine is reached by; empty: its port on
+	// loopback.
+	Proxy string
 	// External is set for a server that runs already: it is watched, never started or stopped.
 	// There is no Command then, and Models is what it listed last.
 	External *External
@@ -94,4 +102,5 @@ type Vars struct {
 	Device    string            // device id
 	Key       string            // API key made for this start
 	Args      map[string]string // the desired worker's args
+	PID       int               // of the process, for StopCommand alone
 }

@@ -52,9 +52,40 @@ func (w *Worker) finish(p *process, g *generation, over verdict, l life) (verdic
 // askToEnd gives a process its time to end by itself.
 func (w *Worker) askToEnd(p *process) {
 	d := w.launch.Definition
-	p.signal(d.stopSignal())
+	if d.StopCommand != nil {
+		defer w.runStopCommand(p)()
+	} else {
+		p.signal(d.stopSignal())
+	}
 	if !within(p.done, d.StopGrace) {
 		w.logger.Warn("engine outlived the signal to stop", "signal", d.stopSignal(), "pid", p.pid, "grace", d.StopGrace)
+	}
+}
+
+// runStopCommand starts the command that ends a process. What it returns sees to it that the
+// command is over too: it gets no longer than the process.
+func (w *Worker) runStopCommand(p *process) (wait func()) {
+	d, s := w.launch.Definition, w.State()
+	v := w.launch.vars(s.Port, s.Key)
+	v.PID = p.pid
+	argv, err := d.arguments("stop_command", d.StopCommand, v)
+	var env []string
+	if err == nil {
+		env, err = d.environ(v, w.options.Environ(), w.options.Mark, w.launch.ID)
+	}
+	var stopper *process
+	if err == nil {
+		w.log.note("%s stopping by %s", time.Now().UTC().Format(time.RFC3339), argv[0])
+		stopper, err = startProcess(argv, env, d.Dir, w.log.output())
+	}
+	if err != nil {
+		w.logger.Warn("the command that stops the engine cannot be started: it gets a signal", "error", err)
+		p.signal(d.stopSignal())
+		return func() {}
+	}
+	return func() {
+		stopper.signal(syscall.SIGKILL)
+		within(stopper.done, w.timing.killWait)
 	}
 }
 

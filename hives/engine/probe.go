@@ -83,7 +83,7 @@ func (p *probe) ask(ctx context.Context, patience time.Duration) probed {
 	switch {
 	case err != nil:
 		return probed{why: err.Error(), refused: p.refused}
-	case status != p.status:
+	case p.status != anyStatus && status != p.status:
 		return probed{why: fmt.Sprintf("%s answered %d: %s", p.path, status, parseFault(body).message)}
 	}
 	if p.accept != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"queen-rbee/hives"
@@ -77,10 +78,17 @@ func (w *Worker) once(ctx context.Context) (verdict, error) {
 	if err != nil {
 		return w.didNotStart(err), nil
 	}
-	return w.live(ctx, p, loopbackURL(port), port, key, l)
+	return w.live(ctx, p, w.address(port), port, key, l)
 }
 
-func loopbackURL(port int) string { return fmt.Sprintf("http://%s:%d", loopback, port) }
+// address is the base URL of a process with that port.
+func (w *Worker) address(port int) string {
+	proxy, err := render(w.launch.Definition.Proxy, w.launch.vars(port, ""))
+	if err != nil || proxy == "" { // rehearsed: no error
+		return fmt.Sprintf("http://%s:%d", loopback, port)
+	}
+	return strings.TrimRight(proxy, "/")
+}
 
 // resume goes on with the process of an earlier agent to its end, as once does.
 func (w *Worker) resume(ctx context.Context) (verdict, error) {
@@ -93,7 +101,7 @@ func (w *Worker) resume(ctx context.Context) (verdict, error) {
 	defer ports.giveBack(a.Port)
 	w.log.note("%s adopted %d", time.Now().UTC().Format(time.RFC3339), a.PID)
 	w.logger.Info("engine of an earlier agent adopted", "engine", w.launch.Definition.Name, "pid", a.PID, "port", a.Port)
-	return w.live(ctx, p, loopbackURL(a.Port), a.Port, a.Key, life{adopted: true, loaded: a.Ready, free: -1})
+	return w.live(ctx, p, w.address(a.Port), a.Port, a.Key, life{adopted: true, loaded: a.Ready, free: -1})
 }
 
 // life is what is known of a process when its life here begins.

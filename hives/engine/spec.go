@@ -21,11 +21,13 @@ type Spec struct {
 	Env          map[string]string `yaml:"env"`
 	Dir          string            `yaml:"dir"`
 	API          string            `yaml:"api"` // openai, the default and the only one
+	Proxy        string            `yaml:"proxy"`
 	Health       string            `yaml:"health"`
 	HealthStatus int               `yaml:"health_status"`
 	StartTimeout Duration          `yaml:"start_timeout"`
 	StopGrace    Duration          `yaml:"stop_grace"`
 	StopSignal   string            `yaml:"stop_signal"`
+	StopCommand  []string          `yaml:"stop_command"`
 	Restart      Restart           `yaml:"restart"`
 	CrashLimit   *CrashLimit       `yaml:"crash_limit"`
 	ModelName    string            `yaml:"model_name"`
@@ -56,8 +58,8 @@ type ModelSpec struct {
 
 // Keys that each kind of entry may have.
 var (
-	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace", "stop_signal", "restart", "crash_limit"}
-	commandKeys  = append([]string{"command", "api", "health", "health_status", "model_name", "models", "models_from", "slots"}, commonKeys...)
+	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace", "stop_signal", "stop_command", "restart", "crash_limit"}
+	commandKeys  = append([]string{"command", "proxy", "api", "health", "health_status", "model_name", "models", "models_from", "slots"}, commonKeys...)
 	readyKeys    = append([]string{"binary", "extra_args"}, commandKeys...)
 	builtinKeys  = append([]string{"binary", "args", "slots", "vram_bytes"}, commonKeys...)
 	externalKeys = []string{"url", "api_key_env", "slots", "models", "api", "health", "health_status", "start_timeout"}
@@ -133,8 +135,14 @@ func (s Spec) Definition(name string) (Definition, error) {
 			return Definition{}, fieldError(name, "binary", "%v", err)
 		}
 	}
+	return s.define(name)
+}
+
+// define is Definition for what is laid over nothing.
+func (s Spec) define(name string) (Definition, error) {
 	d := Definition{
 		Name: name, Command: slices.Clone(s.Command), Env: maps.Clone(s.Env), Dir: s.Dir,
+		StopCommand: slices.Clone(s.StopCommand), Proxy: s.Proxy,
 		Health:       cmp.Or(s.Health, DefaultHealth),
 		HealthStatus: cmp.Or(s.HealthStatus, DefaultHealthStatus),
 		StartTimeout: cmp.Or(time.Duration(s.StartTimeout), DefaultStartTimeout),

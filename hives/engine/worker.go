@@ -198,6 +198,20 @@ func (w *Worker) rehearse() (err error) {
 		w.timing.readyProbe = externalProbe
 		return nil
 	}
+	if d.Proxy != "" {
+		base, err := render(d.Proxy, v)
+		if err == nil {
+			_, err = externalURL(base)
+		}
+		if err != nil {
+			return fieldError(d.Name, "proxy", "%v", err)
+		}
+	}
+	if d.StopCommand != nil {
+		if _, err := d.arguments("stop_command", d.StopCommand, v); err != nil {
+			return err
+		}
+	}
 	_, _, err = w.command(v)
 	return err
 }
