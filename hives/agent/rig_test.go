@@ -169,6 +169,8 @@ func (w *fakeWorker) Generation() (uint64, context.Context) {
 
 func (w *fakeWorker) Alive(uint64) {}
 
+func (w *fakeWorker) Doubt() {}
+
 // rig is an agent with a queen and an engine of the test's.
 type rig struct {
 	t      *testing.T

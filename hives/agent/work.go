@@ -40,6 +40,9 @@ func (r *run) work() (engine.Result, error) {
 	began := time.Now()
 	for step := busyStep; ; step = min(2*step, time.Second) {
 		result, err := r.generate(body)
+		if hives.CodeOf(err) == hives.CodeWorkerDied {
+			r.worker.sup.Doubt()
+		}
 		if hives.CodeOf(err) != engine.CodeEngineBusy {
 			return result, err
 		}

@@ -20,6 +20,7 @@ type supervisor interface {
 	State() engine.Snapshot
 	Generation() (uint64, context.Context)
 	Alive(generation uint64)
+	Doubt()
 }
 
 // worker is one desired worker and its supervisor.

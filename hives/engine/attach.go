@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"queen-rbee/hives"
 )
@@ -29,7 +28,7 @@ func noProcess() *process {
 // left tells from a bad answer that the server of a ready worker is gone: its port has refused
 // twice, and no stream has brought anything meanwhile. What only hangs gets HangTimeout.
 func (w *Worker) left(a probed, g *generation) bool {
-	return a.refused >= 2 && w.State().State == hives.WorkerReady && time.Since(g.lastBytes()) > w.timing.readyProbe
+	return a.refused >= 2 && w.State().State == hives.WorkerReady && g.lastBytes().Before(a.since)
 }
 
 // listed checks that a server still lists the worker's model.

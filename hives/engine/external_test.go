@@ -266,6 +266,40 @@ func TestAnExternalServerIsWatchedAndNeverStopped(t *testing.T) {
 	}
 }
 
+func TestADoubtIsLookedIntoAtOnce(t *testing.T) {
+	l := newLodger(t, `{"data":[{"id":"a"}]}`)
+	w := externalWorker(t, external(t, "http://"+l.addr, ""), func(w *Worker) { w.timing.readyProbe = time.Hour })
+	w.ready()
+	_, gone := w.Generation()
+	l.close()
+	w.Doubt()
+	<-gone.Done()
+}
+
+// Bytes of a server that takes nothing new, but ends what it has, outrank its port.
+func TestAServerThatStillStreamsHasNotLeft(t *testing.T) {
+	w, g := &Worker{}, newGeneration(1)
+	w.snapshot.Store(&Snapshot{State: hives.WorkerReady, Generation: 1})
+	w.generation.Store(g)
+	since := g.began.Add(time.Millisecond)
+	for name, c := range map[string]struct {
+		answer probed
+		bytes  time.Duration // after its beginning
+		left   bool
+	}{
+		"silent":          {probed{refused: 2, since: since}, 0, true},
+		"once":            {probed{refused: 1, since: since}, 0, false},
+		"late, not shut":  {probed{}, 0, false},
+		"bytes before":    {probed{refused: 2, since: since}, time.Millisecond / 2, true},
+		"bytes meanwhile": {probed{refused: 9, since: since}, 2 * time.Millisecond, false},
+	} {
+		g.bytes.Store(int64(c.bytes))
+		if got := w.left(c.answer, g); got != c.left {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestAnExternalWorkerFailsWhenItsModelIsNotThere(t *testing.T) {
 	l := newLodger(t, `{"data":[{"id":"a"}]}`)
 	w := externalWorker(t, external(t, "http://"+l.addr, ", start_timeout: 300ms"), func(w *Worker) {

@@ -28,6 +28,8 @@ type probe struct {
 	accept     func(body []byte) error // more that is asked of a good answer; nil for nothing
 	keyed      bool                    // it was given the key: nobody else takes it
 	alias      string                  // what it was told to call its model; empty: nothing
+	doubts     <-chan struct{}         // ask at once
+	since      time.Time               // of the first of them
 	refused    int                     // connections refused in a row, up to now
 }
 
@@ -37,7 +39,8 @@ type probed struct {
 	why   string      // it is not ok
 	props engineProps // what it says of itself, with the first ok
 
-	refused int // connections refused in a row: nobody listens there
+	refused int       // connections refused in a row: nobody listens there
+	since   time.Time // of the first of them
 }
 
 // run asks until ctx ends, one question at a time, and passes every answer to out.
@@ -48,10 +51,15 @@ func (p *probe) run(ctx context.Context, out chan<- probed) {
 		wait = 0
 	}
 	for {
+		next := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+		case <-next.C:
+		case <-p.doubts:
+		}
+		next.Stop()
+		if ctx.Err() != nil {
 			return
-		case <-time.After(wait):
 		}
 		answer := p.ask(ctx, patience)
 		if answer.ok && !loaded && p.adopted {
@@ -71,7 +79,9 @@ func (p *probe) run(ctx context.Context, out chan<- probed) {
 			return
 		case out <- answer:
 		}
-		wait = every
+		if wait = every; answer.refused > 0 { // it is soon known whether it is gone
+			wait = min(every, p.timing.loadingProbe)
+		}
 	}
 }
 
@@ -79,10 +89,12 @@ func (p *probe) ask(ctx context.Context, patience time.Duration) probed {
 	status, body, err := p.get(ctx, p.path, patience)
 	if p.refused++; !errors.Is(err, syscall.ECONNREFUSED) {
 		p.refused = 0
+	} else if p.refused == 1 {
+		p.since = time.Now()
 	}
 	switch {
 	case err != nil:
-		return probed{why: err.Error(), refused: p.refused}
+		return probed{why: err.Error(), refused: p.refused, since: p.since}
 	case p.status != anyStatus && status != p.status:
 		return probed{why: fmt.Sprintf("%s answered %d: %s", p.path, status, parseFault(body).message)}
 	}

@@ -145,7 +145,7 @@ func (w *Worker) didNotStart(err error) verdict {
 func (w *Worker) probe(key string, l life) *probe {
 	d := w.launch.Definition
 	pr := &probe{base: w.State().BaseURL, path: d.Health, status: d.HealthStatus, key: key,
-		timing: w.timing, patience: w.options.HangTimeout, adopted: l.adopted, keyed: d.keyed()}
+		timing: w.timing, doubts: w.doubts, patience: w.options.HangTimeout, adopted: l.adopted, keyed: d.keyed()}
 	if d.aliased() {
 		pr.alias = w.launch.Model.Ref
 	}

@@ -113,7 +113,8 @@ type Worker struct {
 	launch  Launch
 	options Options
 	timing  timing
-	model   string // what a request's `model` must say
+	doubts  chan struct{} // ask the engine for its health at once
+	model   string        // what a request's `model` must say
 	log     *logFile
 	logger  hclog.Logger
 
@@ -146,7 +147,7 @@ func NewWorker(l Launch, o Options) (*Worker, error) {
 	if o.Notify == nil {
 		o.Notify = func() {}
 	}
-	w := &Worker{launch: l, options: o, timing: standardTiming(),
+	w := &Worker{launch: l, options: o, timing: standardTiming(), doubts: make(chan struct{}, 1),
 		log: newLog(o.LogDir, l.ID+".log", o.LogBytes), logger: o.Logger.With("worker", l.ID)}
 	if err := w.rehearse(); err != nil {
 		return nil, hives.Errorf(hives.CodeInvalid, "worker %s: %v", l.ID, err)
@@ -174,6 +175,15 @@ func (w *Worker) Generation() (uint64, context.Context) {
 func (w *Worker) Alive(generation uint64) {
 	if g := w.generation.Load(); g.number == generation {
 		g.bytes.Store(int64(time.Since(g.began)))
+	}
+}
+
+// Doubt has the engine asked for its health at once: a stream has just broken off. Of a process
+// its end would be known already; a server that others run may have left. It does not block.
+func (w *Worker) Doubt() {
+	select {
+	case w.doubts <- struct{}{}:
+	default:
 	}
 }
 
