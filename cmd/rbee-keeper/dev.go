@@ -20,6 +20,7 @@ func devCommand(k *keeper) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run a whole cluster on this machine until Ctrl-C", Args: cobra.NoArgs,
 		Long: `Run a whole cluster of real processes on this machine, with the built-in engine, until Ctrl-C.
+Relays are queens that hold the state and serve every call, but never vote or lead.
 
 D/dev.env holds what a client needs (". D/dev.env"), D/NAME/log what each process says and
 D/NAME/pid its pid. Kill what you like: rbee-keeper dev --restart NAME --dir D starts it again.`,
@@ -31,7 +32,8 @@ D/NAME/pid its pid. Kill what you like: rbee-keeper dev --restart NAME --dir D s
 		},
 	}
 	clusterFlags(cmd.Flags(), &cfg)
-	cmd.Flags().StringVar(&restart, "restart", "", "start this process of a running dev again, e.g. queen-1")
+	cmd.Flags().IntVar(&cfg.Relays, "relays", 0, "how many queens beside them that never vote")
+	cmd.Flags().StringVar(&restart, "restart", "", "start this process of a running dev again, e.g. queen-1 or relay-1")
 	return cmd
 }
 
@@ -95,13 +97,15 @@ var errNotStopped = errors.New("not everything ended in order")
 func (k *keeper) dev(ctx context.Context, cfg local.Config) error {
 	cfg.Say = func(text string) { k.say("%s", text) }
 	return k.withCluster(ctx, cfg, func(ctx context.Context, c *local.Cluster) error {
-		queens := c.QueenURLs()
-		err := printTable(k.out, nil, [][]string{
-			{"queens", strings.Join(queens, " ")},
+		rows := [][]string{{"queens", strings.Join(c.VoterURLs(), " ")}}
+		if relays := c.RelayURLs(); len(relays) > 0 {
+			rows = append(rows, []string{"relays", strings.Join(relays, " ")})
+		}
+		err := printTable(k.out, nil, append(rows, [][]string{
 			{"hives", strings.Join(c.HiveURLs(), " ")},
 			{"api key", c.Key()},
 			{"directory", c.Dir()},
-		})
+		}...))
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // fakeMember is what a fake process writes beside its data for the others to see.
-type fakeMember struct{ Name, Kind, Status string }
+type fakeMember struct{ Name, Kind, Role, Status string }
 
 // faults of fake processes, by file in the cluster's directory.
 const (
@@ -35,7 +35,7 @@ const (
 )
 
 func play(kind string, args []string) int {
-	var f struct{ name, data, addr, token string }
+	var f struct{ name, data, addr, token, role string }
 	fs := flag.NewFlagSet(kind, flag.ContinueOnError)
 	fs.StringVar(&f.name, "name", "", "")
 	fs.StringVar(&f.name, "id", "", "")
@@ -43,6 +43,7 @@ func play(kind string, args []string) int {
 	fs.StringVar(&f.addr, "http-addr", "", "")
 	fs.StringVar(&f.addr, "addr", "", "")
 	fs.StringVar(&f.token, "token", "", "")
+	fs.StringVar(&f.role, "role", "voter", "")
 	for _, ignored := range []string{"raft-addr", "gossip-addr", "disk-stall", "join", "advertise-url", "config", "queen"} {
 		fs.String(ignored, "", "")
 	}
@@ -72,7 +73,7 @@ func play(kind string, args []string) int {
 		}
 	}
 	must(os.MkdirAll(f.data, 0o700))
-	me, _ := json.Marshal(fakeMember{Name: f.name, Kind: kind, Status: "alive"})
+	me, _ := json.Marshal(fakeMember{Name: f.name, Kind: kind, Role: f.role, Status: "alive"})
 	must(os.WriteFile(filepath.Join(f.data, "admin.key"), []byte("the-key\n"), 0o600))
 	must(os.WriteFile(filepath.Join(f.data, "member.json"), me, 0o600))
 	if fault(faultOrphaned) {
@@ -106,7 +107,7 @@ func fakeList(w http.ResponseWriter, root, kind, field string) {
 		data, _ := os.ReadFile(file)
 		if json.Unmarshal(data, &m) == nil && m.Kind == kind {
 			status := map[string]string{"queen-rbee": "alive", "rbee-hive": "online"}[kind]
-			items = append(items, map[string]any{"id": m.Name, "status": status, "role": "voter", "votes": true})
+			items = append(items, map[string]any{"id": m.Name, "status": status, "role": m.Role, "votes": m.Role == "voter"})
 		}
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{field: items})

@@ -16,7 +16,8 @@ import (
 // Config says what to run.
 type Config struct {
 	Dir        string
-	Queens     int     // 1 to 9
+	Queens     int     // voters, 1 to 9
+	Relays     int     // queens that never vote, 0 to 9
 	Hives      int     // 0 to 64
 	Slots      int     // runs at once per worker of the built-in engine
 	TokenRate  float64 // tokens per second of each run of the built-in engine
@@ -32,6 +33,7 @@ type Config struct {
 // Limits of Config.
 const (
 	maxQueens = 9
+	maxRelays = 9
 	maxHives  = 64
 )
 
@@ -40,24 +42,30 @@ func (c Config) Validate() error {
 	switch {
 	case c.Queens < 1 || c.Queens > maxQueens:
 		return fmt.Errorf("queens: %d is not between 1 and %d", c.Queens, maxQueens)
+	case c.Relays < 0 || c.Relays > maxRelays:
+		return fmt.Errorf("relays: %d is not between 0 and %d", c.Relays, maxRelays)
 	case c.Hives < 0 || c.Hives > maxHives:
 		return fmt.Errorf("hives: %d is not between 0 and %d", c.Hives, maxHives)
 	case c.Slots < 1 || c.Slots > 1024:
 		return fmt.Errorf("slots: %d is not between 1 and 1024", c.Slots)
 	case !(c.TokenRate > 0) || math.IsInf(c.TokenRate, 0): // not a number is not above 0 either
 		return fmt.Errorf("token-rate: %g is not a number above 0", c.TokenRate)
-	case c.BasePort < 0 || c.BasePort > 65535-3*c.Queens-c.Hives:
-		return fmt.Errorf("base-port: %d leaves no room for %d ports", c.BasePort, 3*c.Queens+c.Hives)
+	case c.BasePort < 0 || c.BasePort > 65535-c.ports():
+		return fmt.Errorf("base-port: %d leaves no room for %d ports", c.BasePort, c.ports())
 	case c.Dir == "":
 		return errors.New("dir: is empty; give a directory")
 	}
 	return nil
 }
 
+// ports is how many all processes need: three for each queen, one for each hive.
+func (c Config) ports() int { return 3*(c.Queens+c.Relays) + c.Hives }
+
 // Spec is how one process is started.
 type Spec struct {
 	Name string   `json:"name"`
-	Kind string   `json:"kind"` // queen or hive
+	Kind string   `json:"kind"`           // queen or hive
+	Role string   `json:"role,omitempty"` // relay: a queen that never votes
 	Bin  string   `json:"bin"`
 	Args []string `json:"args"`
 	URL  string   `json:"url"`
@@ -116,11 +124,18 @@ func newToken() string {
 	return "rbee-dev-" + hex.EncodeToString(b[:])
 }
 
+// roleRelay is the Role of a relay, and what queen-rbee's --role calls it.
+const roleRelay = "relay"
+
+// queenSpecs are the voters, the first of which the others join, then the relays.
 func queenSpecs(c Config, bin, token string, ports []int) []Spec {
-	specs := make([]Spec, c.Queens)
+	specs := make([]Spec, c.Queens+c.Relays)
 	first := "127.0.0.1:" + strconv.Itoa(ports[0])
 	for i := range specs {
-		name := fmt.Sprintf("queen-%d", i+1)
+		name, role := fmt.Sprintf("queen-%d", i+1), ""
+		if i >= c.Queens {
+			name, role = fmt.Sprintf("relay-%d", i+1-c.Queens), roleRelay
+		}
 		dir := filepath.Join(c.Dir, name)
 		addr := func(n int) string { return "127.0.0.1:" + strconv.Itoa(ports[3*i+n]) }
 		args := []string{
@@ -134,7 +149,10 @@ func queenSpecs(c Config, bin, token string, ports []int) []Spec {
 		} else {
 			args = append(args, "--join", first)
 		}
-		specs[i] = Spec{Name: name, Kind: KindQueen, Bin: bin, Args: args, URL: "http://" + addr(0), Dir: dir}
+		if role != "" {
+			args = append(args, "--role", role)
+		}
+		specs[i] = Spec{Name: name, Kind: KindQueen, Role: role, Bin: bin, Args: args, URL: "http://" + addr(0), Dir: dir}
 	}
 	return specs
 }

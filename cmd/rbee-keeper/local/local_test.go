@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -155,7 +156,48 @@ func TestLife(t *testing.T) {
 	}
 	other, _ := New(Config{Dir: c.Dir(), Queens: 1, Slots: 1, TokenRate: 1, Find: c.cfg.Find})
 	_ = again.Stop()
-	if err := other.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "holds a cluster of 2 queens and 1 hives") {
+	if err := other.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "holds a cluster of 2 queens, 0 relays and 1 hives") {
+		t.Errorf("another size: %v", err)
+	}
+}
+
+func TestRelays(t *testing.T) {
+	c, s := newLocal(t, func(cfg *Config) { cfg.Relays, cfg.Hives = 2, 0 })
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, r, q := c.VoterURLs(), c.RelayURLs(), c.QueenURLs(); len(v) != 2 || len(r) != 2 || !slices.Equal(slices.Concat(v, r), q) {
+		t.Fatalf("voters %v, relays %v, queens %v", v, r, q)
+	}
+	if env := read(t, c.Dir(), "dev.env"); !strings.Contains(env, "RBEE_QUEENS="+strings.Join(c.QueenURLs(), ",")+"\n") {
+		t.Errorf("clients are not told of the relays:\n%s", env)
+	}
+	if !s.has("2 queens are up") || !s.has("2 relays are up") {
+		t.Errorf("said %v", s.all)
+	}
+	if err := c.Kill(t.Context(), "relay-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restart(t.Context(), c.Dir(), "relay-1"); err != nil {
+		t.Fatal(err)
+	}
+	if role := read(t, c.Dir(), "relay-1", "data", "member.json"); !strings.Contains(role, `"relay"`) {
+		t.Errorf("it came back as %s", role)
+	}
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	again, _ := New(c.cfg)
+	defer func() { _ = again.Stop() }()
+	if err := again.Start(t.Context()); err != nil || !slices.Equal(again.RelayURLs(), c.RelayURLs()) {
+		t.Errorf("again: %v, %v", err, again.RelayURLs())
+	}
+	_ = again.Stop()
+	fewer := c.cfg
+	fewer.Relays = 1
+	other, _ := New(fewer)
+	if err := other.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "holds a cluster of 2 queens, 2 relays and 0 hives") {
 		t.Errorf("another size: %v", err)
 	}
 }
@@ -256,7 +298,7 @@ func TestConfigValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Config){
-		"queens:": func(c *Config) { c.Queens = 10 }, "hives:": func(c *Config) { c.Hives = -1 }, "slots:": func(c *Config) { c.Slots = 0 },
+		"queens:": func(c *Config) { c.Queens = 10 }, "relays:": func(c *Config) { c.Relays = 10 }, "hives:": func(c *Config) { c.Hives = -1 }, "slots:": func(c *Config) { c.Slots = 0 },
 		"token-rate:": func(c *Config) { c.TokenRate = 0 }, "base-port:": func(c *Config) { c.BasePort = 65530 }, "dir:": func(c *Config) { c.Dir = "" },
 	} {
 		c := good

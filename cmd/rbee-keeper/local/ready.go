@@ -72,7 +72,7 @@ func impatient(url, key string) (*client.Client, error) {
 	return client.New(client.Config{Queens: []string{url}, APIKey: key, Patience: time.Nanosecond, AnswerTimeout: 3 * time.Second})
 }
 
-// awaitQueens waits until each queen is ready and the first sees all as living voters.
+// awaitQueens waits until each queen is ready and the first sees all alive, voters voting.
 func (c *Cluster) awaitQueens(ctx context.Context) error {
 	for _, q := range c.queens {
 		if err := c.awaitReady(ctx, q); err != nil {
@@ -92,7 +92,7 @@ func (c *Cluster) awaitQueens(ctx context.Context) error {
 			switch got, ok := seen[q.Name]; {
 			case !ok:
 				return q, errors.New("it has not joined")
-			case !got.Votes || got.Status != "alive":
+			case got.Votes == (q.Role == roleRelay) || got.Status != "alive":
 				return q, fmt.Errorf("the cluster sees it as %s, votes: %v, %s", got.Role, got.Votes, got.Status)
 			}
 		}

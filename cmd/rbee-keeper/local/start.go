@@ -83,8 +83,24 @@ func (c *Cluster) Dir() string { return c.cfg.Dir }
 // Key is an admin key, once Start has returned.
 func (c *Cluster) Key() string { return c.key }
 
-// QueenURLs are the queens' URLs, in order of their names.
+// QueenURLs are the URLs of all queens, in order of their names: the voters, then the relays.
 func (c *Cluster) QueenURLs() []string { return urlsOf(c.queens) }
+
+// VoterURLs are those of the queens that vote, RelayURLs those of the others.
+func (c *Cluster) VoterURLs() []string { return urlsOf(c.voters()) }
+
+// RelayURLs are the URLs of the queens that never vote, in order of their names.
+func (c *Cluster) RelayURLs() []string { return urlsOf(c.queens[len(c.voters()):]) }
+
+// voters are the queens before the relays.
+func (c *Cluster) voters() []Spec {
+	for i, q := range c.queens {
+		if q.Role == roleRelay {
+			return c.queens[:i]
+		}
+	}
+	return c.queens
+}
 
 // HiveURLs are the hives' URLs, in order of their names.
 func (c *Cluster) HiveURLs() []string { return urlsOf(c.hives) }
@@ -144,12 +160,12 @@ func (c *Cluster) prepare() ([]int, error) {
 	if _, err := os.Stat(filepath.Join(c.cfg.Dir, "queen-1", "data")); err == nil {
 		return nil, fmt.Errorf("%s holds the data of a cluster but no %s: give an empty --dir, or delete it", c.cfg.Dir, fileName)
 	}
-	ports, err := pickPorts(c.cfg.BasePort, 3*c.cfg.Queens+c.cfg.Hives)
+	ports, err := pickPorts(c.cfg.BasePort, c.cfg.ports())
 	if err != nil {
 		return nil, err
 	}
 	c.queens = queenSpecs(c.cfg, bin, newToken(), ports)
-	return ports[3*c.cfg.Queens:], nil
+	return ports[len(ports)-c.cfg.Hives:], nil
 }
 
 // again goes on with the cluster that the directory holds, on its old ports, unless it runs
@@ -170,9 +186,10 @@ func (c *Cluster) again(old file) ([]int, error) {
 		}
 		hivePorts = append(hivePorts, port)
 	}
-	if len(c.queens) != c.cfg.Queens || len(hivePorts) != c.cfg.Hives {
-		return nil, fmt.Errorf("%s holds a cluster of %d queens and %d hives: start that many, or give an empty --dir",
-			c.cfg.Dir, len(c.queens), len(hivePorts))
+	voters, relays := len(c.voters()), len(c.RelayURLs())
+	if voters != c.cfg.Queens || relays != c.cfg.Relays || len(hivePorts) != c.cfg.Hives {
+		return nil, fmt.Errorf("%s holds a cluster of %d queens, %d relays and %d hives: start that many, or give an empty --dir",
+			c.cfg.Dir, voters, relays, len(hivePorts))
 	}
 	c.old = true
 	return hivePorts, nil
@@ -207,7 +224,10 @@ func (c *Cluster) startQueens(ctx context.Context) error {
 	if err := c.awaitQueens(ctx); err != nil {
 		return err
 	}
-	c.say("%s up", count(len(c.queens), "queen"))
+	c.say("%s up", count(len(c.voters()), "queen"))
+	if n := len(c.RelayURLs()); n > 0 {
+		c.say("%s up", count(n, "relay"))
+	}
 	return nil
 }
 
