@@ -43,6 +43,8 @@ func TestClients(t *testing.T) {
 	c := rig.Start(t, rig.Options{Slots: 2, TokenRate: 50, Grace: time.Minute})
 	for i, suite := range [][]string{
 		{node, filepath.Join(scripts, "openai.mjs")},
+		{node, filepath.Join(scripts, "responses.mjs")},
+		{node, filepath.Join(scripts, "anthropic.mjs")},
 		{node, filepath.Join(scripts, "ai.mjs")},
 		{node, filepath.Join(scripts, "langchain.mjs")},
 		{inGo, "-test.v"},

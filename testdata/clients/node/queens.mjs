@@ -19,6 +19,7 @@ export function queensFetch(queens, fetch = globalThis.fetch) {
     const res = await ask(url, init);
     const job = res.headers.get('x-rbee-job-id');
     if (!job || !res.headers.get('content-type')?.startsWith('text/event-stream')) return res;
+    if (!new URL(url).pathname.endsWith('/completions')) return res; // other events: see again.mjs
     const authorization = new Headers(init.headers).get('authorization');
     const again = (last) => ask(new URL(`/v2/jobs/${job}/events?format=openai`, queens[0]), {
       headers: { authorization, ...(last && { 'last-event-id': last }) },
