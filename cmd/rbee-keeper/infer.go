@@ -35,7 +35,7 @@ func inferCommand(k *keeper) *cobra.Command {
 		Long: `Run a prompt and stream the answer to the terminal.
 
 MODEL comes first unless --model names it; the rest is the prompt. Without one, or with "-",
-it is read from stdin. When the queen that serves the stream dies, another carries on where
+it is read from stdin; "run" without one at a terminal is a chat. When the queen that serves the stream dies, another carries on where
 it stopped. Ctrl-C cancels the job.
 
 With --file every line of a file is a job: a JSON object like {"prompt": "..."}, with any other
@@ -53,6 +53,9 @@ status 1. With --out an interrupted run can be started again and goes on where i
 			task, args, err := o.task(cmd, args)
 			if err != nil {
 				return err
+			}
+			if cmd.CalledAs() == "run" && len(args) == 0 && o.file == "" && !o.detach && isTerminal(k.in) {
+				return k.chat(cmd.Context(), task, "")
 			}
 			if o.file != "" {
 				return k.inferFile(cmd, task, o.fileOptions)
@@ -194,9 +197,16 @@ func (k *keeper) text(s string) string {
 	return s
 }
 
-// show prints a stream: as it comes, or whole at its end. Either way it is read as a stream,
-// since that outlives the queen it is read from. As json or yaml it is the result at the end.
+// show is tell without its text.
 func (k *keeper) show(s *client.Stream, asItComes bool) error {
+	_, err := k.tell(s, asItComes)
+	return err
+}
+
+// tell prints a stream: as it comes, or whole at its end. Either way it is read as a stream,
+// since that outlives the queen it is read from. As json or yaml it is the result at the end.
+// The text is what came, also of a stream that failed.
+func (k *keeper) tell(s *client.Stream, asItComes bool) (string, error) {
 	live := asItComes && k.output == "table"
 	var tr client.Transcript
 	atLineStart := true
@@ -205,7 +215,7 @@ func (k *keeper) show(s *client.Stream, asItComes bool) error {
 			if live && !atLineStart {
 				fmt.Fprintln(k.out)
 			}
-			return err
+			return tr.Text(), err
 		}
 		tr.Add(ev)
 		switch {
@@ -221,10 +231,10 @@ func (k *keeper) show(s *client.Stream, asItComes bool) error {
 			if !live && k.output == "table" && ev.Kind == client.End {
 				fmt.Fprintln(k.out, k.text(tr.Text()))
 			}
-			return k.finish(s.JobID(), ev, tr.Text())
+			return tr.Text(), k.finish(s.JobID(), ev, tr.Text())
 		}
 	}
-	return nil
+	return tr.Text(), nil
 }
 
 func (k *keeper) finish(id string, ev client.Event, text string) error {

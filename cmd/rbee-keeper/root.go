@@ -28,6 +28,8 @@ type keeper struct {
 	src      settings.Sources
 	holding  atomic.Bool
 	running  bool // the command line was understood, the command runs
+
+	signals <-chan os.Signal // Ctrl-C of a test's person
 }
 
 const defaultQueen = "http://127.0.0.1:7833"
@@ -60,7 +62,7 @@ when one does not answer. No cluster yet? Try: rbee-keeper demo`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{err: err, command: c} })
 	cmd.SetVersionTemplate("rbee-keeper {{.Version}}\n")
 	cmd.AddCommand(
-		inferCommand(k), jobsCommand(k), hivesCommand(k), workersCommand(k), modelsCommand(k),
+		inferCommand(k), chatCommand(k), jobsCommand(k), hivesCommand(k), workersCommand(k), modelsCommand(k),
 		queensCommand(k), statusCommand(k), devCommand(k), demoCommand(k),
 	)
 	k.completions(cmd)

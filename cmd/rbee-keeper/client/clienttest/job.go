@@ -33,6 +33,10 @@ func (f *Fake) Submit(key string, task map[string]any) *Job {
 	}
 	j := &Job{ID: fmt.Sprintf("01JOB%021d", len(f.jobs)+1), Task: task, State: "complete", Runs: 1}
 	prompt, _ := task["prompt"].(string)
+	if messages, ok := task["messages"].([]any); ok { // the last one is answered
+		last, _ := messages[len(messages)-1].(map[string]any)
+		prompt, _ = last["content"].(string)
+	}
 	words := Text(prompt, number(task["seed"], 0), number(task["max_tokens"], 5))
 	j.Text = strings.Join(words, "")
 	j.Frames = Frames(j.ID, words)
