@@ -106,7 +106,7 @@ func (t *turn) do(cmd Command) *Error {
 	if _, birth := cmd.(*Genesis); !birth && t.meta.Epoch.IsZero() {
 		return Errorf(CodeConflict, "%s before genesis", cmd.number())
 	}
-	if needs := cmd.number().level(); t.meta.Level < needs && needs > levelFirst {
+	if needs := cmd.number().level(); t.meta.Level < needs && needs > LevelFirst {
 		return Errorf(CodeConflict, "%s needs level %d, the state is at %d", cmd.number(), needs, t.meta.Level)
 	}
 	switch c := cmd.(type) {

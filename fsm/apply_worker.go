@@ -43,7 +43,7 @@ func (t *turn) spawn(c *Spawn) *Error {
 		LastUsed: t.now, Wall: t.wall, Index: t.index,
 		Context: c.Context, LoadFor: c.LoadFor,
 	}
-	if t.meta.Level >= levelCatalog {
+	if t.meta.Level >= LevelCatalog {
 		w.Since = t.now
 	}
 	t.words.share(&w.Hive)
@@ -107,7 +107,7 @@ func (t *turn) setWorkerState(c *SetWorkerState) *Error {
 // enterState is what level 2 notes of a new state. A worker that becomes ready has not been
 // idle while it loaded.
 func (t *turn) enterState(w *Worker, c *SetWorkerState) {
-	if t.meta.Level < levelCatalog {
+	if t.meta.Level < LevelCatalog {
 		return
 	}
 	w.Since, w.Holds = t.now, c.Holds

@@ -53,9 +53,9 @@ const (
 // level is the first at which a command may be used.
 func (n Number) level() Level {
 	if n >= numRegisterHive2 {
-		return levelCatalog
+		return LevelCatalog
 	}
-	return levelFirst
+	return LevelFirst
 }
 
 // Command is a fact that Apply writes into the state. Facts carry what the decision used;

@@ -54,12 +54,12 @@ type Level uint16
 
 // Levels of the format: 1 is the first; 2 has the catalog of models.
 const (
-	levelFirst   Level = 1
-	levelCatalog Level = 2
+	LevelFirst   Level = 1
+	LevelCatalog Level = 2
 )
 
 // CurrentLevel is the highest level this build can read.
-const CurrentLevel = levelCatalog
+const CurrentLevel = LevelCatalog
 
 // word is the n-th word of an enum that begins at one.
 func word[T ~uint8](v T, words ...string) string {

@@ -87,8 +87,11 @@ func (p *planner) newJob(job *fsm.Job, s *Submit) *fsm.Error {
 	if err := checkJob(in, s.Within); err != nil {
 		return err
 	}
+	if p.meta.Level < fsm.LevelCatalog && (in.ContentType != "" || in.KeepAlive != 0) {
+		return fsm.Errorf(fsm.CodeConflict, "content_type and keep_alive need every queen of the cluster to be upgraded first")
+	}
 	*job = fsm.Job{
-		ID: in.ID, Tenant: in.Tenant, Model: in.Model, API: in.API, Path: in.Path, Priority: in.Priority,
+		ID: in.ID, Tenant: in.Tenant, Model: p.resolve(in.Model), ContentType: in.ContentType, KeepAlive: in.KeepAlive, API: in.API, Path: in.Path, Priority: in.Priority,
 		State: fsm.JobQueued, Stream: in.Stream, Detached: in.Detached, OnLoss: in.OnLoss, Grace: in.Grace,
 		Session: in.Session, Pin: in.Pin, Labels: slices.Clone(in.Labels),
 		IdempotencyKey: in.IdempotencyKey, RequestHash: in.RequestHash, Body: in.Body,
@@ -127,7 +130,7 @@ func checkJob(j *fsm.Job, within time.Duration) *fsm.Error {
 	}{
 		{"id", j.ID, maxID, true}, {"tenant", j.Tenant, maxID, true}, {"model", j.Model, maxText, true},
 		{"path", j.Path, maxText, true}, {"session", j.Session, maxText, false}, {"hive", j.Pin, maxID, false},
-		{"idempotency key", j.IdempotencyKey, maxText, false},
+		{"idempotency key", j.IdempotencyKey, maxText, false}, {"content_type", j.ContentType, maxText, false},
 	} {
 		if err := text(f.name, f.value, f.limit, f.needed); err != nil {
 			return err

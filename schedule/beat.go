@@ -30,7 +30,7 @@ func (p *planner) register(a *Answer, r *Register) {
 		return
 	}
 	p.hear(r.ID)
-	facts := sortedFacts(r.Facts)
+	facts := p.sortedFacts(r.Facts)
 	if repeat {
 		a.Incarnation = h.Incarnation
 		if h.Status != fsm.HiveOnline && !h.Leaving {
@@ -83,6 +83,14 @@ func checkFacts(f *fsm.HiveFacts) *fsm.Error {
 			return err
 		}
 	}
+	if len(f.Engines) > fsm.MaxEngines {
+		return invalid("engines: at most %d that take files", fsm.MaxEngines)
+	}
+	for _, name := range f.Engines {
+		if err := text("engines.name", name, maxID, true); err != nil {
+			return err
+		}
+	}
 	for _, d := range f.Devices {
 		if err := text("devices.id", d.ID, maxID, true); err != nil {
 			return err
@@ -132,7 +140,7 @@ func (p *planner) beat(a *Answer, b *Beat) {
 		if a.Err = checkFacts(b.Facts); a.Err != nil {
 			return
 		}
-		if facts := sortedFacts(*b.Facts); !sameFacts(h.Facts, facts) {
+		if facts := p.sortedFacts(*b.Facts); !sameFacts(h.Facts, facts) {
 			p.setFacts(h, facts)
 		}
 	}
@@ -143,7 +151,7 @@ func (p *planner) beat(a *Answer, b *Beat) {
 	case h.Status != fsm.HiveOnline && !h.Leaving:
 		p.setStatus(h, fsm.HiveOnline)
 	}
-	a.Again = !p.beatEnded(b) || !p.beatWorkers(b) || !p.beatRuns(b)
+	a.Again = !p.beatEnded(b) || !p.beatWorkers(b) || !p.beatRuns(b) || !p.beatCopies(b)
 	if h, _ = p.hive(b.Hive); !a.Again && b.Last() && h.Status == fsm.HiveOnline {
 		p.setStatus(h, fsm.HiveOffline) // nothing more will come
 	}
@@ -208,6 +216,22 @@ func (p *planner) beatWorkers(b *Beat) bool {
 				Failure: &fsm.Failure{Code: lostRun, Message: "hive " + b.Hive + " no longer has the worker"}})
 		}
 	}
+	return p.beatRemaining(b, named)
+}
+
+// beatRemaining frees the memory of workers that are over by the hive's word: it says so, or
+// has seen that they are not listed and names them no more.
+func (p *planner) beatRemaining(b *Beat, named map[string]*BeatWorker) bool {
+	for w := range p.remaining(b.Hive) {
+		said := named[w.ID]
+		if said != nil && !said.State.Gone() || said == nil && w.Index > b.Acted {
+			continue
+		}
+		if !p.room() {
+			return false
+		}
+		p.free(w)
+	}
 	return true
 }
 
@@ -217,9 +241,13 @@ func (p *planner) follow(w *fsm.Worker, said *BeatWorker) {
 	cmd := fsm.SetWorkerState{State: said.State, Progress: progress(said.Progress)}
 	switch said.State {
 	case fsm.WorkerFailed:
-		cmd.Failure = &fsm.Failure{Code: fsm.CodeWorkerFailed, Message: clip(said.Error, maxMessage)}
+		cmd.Failure = p.causeOf(w, said)
 		p.setWorker(w, cmd)
-		if !draining {
+		switch {
+		case draining:
+		case cmd.Failure.Code == outOfMemory:
+			p.outOfMemory(w, *cmd.Failure)
+		default:
 			p.blame(w, *cmd.Failure)
 		}
 	case fsm.WorkerStopped:
@@ -262,7 +290,7 @@ const progressStep = 0.1
 // failure in a row.
 // A hive that does not offer the model any more needs no block.
 func (p *planner) blame(w *fsm.Worker, why fsm.Failure) {
-	if h, ok := p.hive(w.Hive); !ok || !offers(h, w.Model) {
+	if h, ok := p.hive(w.Hive); !ok || !p.serves(h, w.Model) {
 		return
 	}
 	next := fsm.Block{Model: w.Model, Hive: w.Hive, Fails: 1, Failure: why}
@@ -274,8 +302,10 @@ func (p *planner) blame(w *fsm.Worker, why fsm.Failure) {
 	p.wake(next.Until)
 }
 
-// sortedFacts orders what the state keeps ordered.
-func sortedFacts(f fsm.HiveFacts) fsm.HiveFacts {
+// sortedFacts orders what the state keeps ordered, and leaves out what its level does not know.
+func (p *planner) sortedFacts(f fsm.HiveFacts) fsm.HiveFacts {
+	f = FactsAt(p.meta.Level, f)
+	f.Engines = sorted(slices.Clone(f.Engines))
 	f.Devices, f.Labels, f.Models = slices.Clone(f.Devices), slices.Clone(f.Labels), slices.Clone(f.Models)
 	slices.SortFunc(f.Devices, func(a, b fsm.Device) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(f.Labels, compareLabels)
@@ -283,7 +313,15 @@ func sortedFacts(f fsm.HiveFacts) fsm.HiveFacts {
 	return f
 }
 
+// FactsAt is what a state of a level can keep of facts.
+func FactsAt(level fsm.Level, f fsm.HiveFacts) fsm.HiveFacts {
+	if level < fsm.LevelCatalog {
+		f.Engines = nil
+	}
+	return f
+}
+
 func sameFacts(a, b fsm.HiveFacts) bool {
 	return a.URL == b.URL && a.Version == b.Version && slices.Equal(a.Devices, b.Devices) &&
-		slices.Equal(a.Labels, b.Labels) && slices.Equal(a.Models, b.Models)
+		slices.Equal(a.Labels, b.Labels) && slices.Equal(a.Models, b.Models) && slices.Equal(a.Engines, b.Engines)
 }

@@ -13,11 +13,14 @@ import (
 // busy or out of free memory can serve later; one that is offline, leaving, drained, too
 // small, unfit by label or pin, or has failed the model again and again cannot.
 func (p *planner) servable(j *fsm.Job) *fsm.Error {
+	if p.unseen(j) {
+		return nil
+	}
 	fails := 0
 	var failure fsm.Failure
 	until := fsm.Time(0)
 	for h := range p.hivesFor(j) {
-		if !usable(h) || !suits(h, j) || !largeEnough(h, j.Model) {
+		if !usable(h) || !suits(h, j) || !p.largeEnough(h, j.Model) {
 			continue
 		}
 		b, failing := p.failing(j.Model, h.ID)
@@ -30,7 +33,7 @@ func (p *planner) servable(j *fsm.Job) *fsm.Error {
 			until = b.Until
 		}
 	}
-	if !p.offered(j.Model) {
+	if !p.known(j.Model) {
 		return p.unknownModel(j.Model)
 	}
 	if fails > 0 {
@@ -41,13 +44,16 @@ func (p *planner) servable(j *fsm.Job) *fsm.Error {
 		err.RetryAfter = clampRetry(until - p.now)
 		return err
 	}
-	err := fsm.Errorf(fsm.CodeNoHiveFits, "no hive that is online %s", wants(j))
+	err := fsm.Errorf(fsm.CodeNoHiveFits, "no hive that is online %s%s", wants(j), p.unplaced(j.Model))
 	err.RetryAfter = clampRetry(p.lim.HiveTimeout)
 	return err
 }
 
-// offered tells whether any hive offers a model.
-func (p *planner) offered(model string) bool {
+// known tells whether any hive offers a model, or the catalog has it.
+func (p *planner) known(model string) bool {
+	if _, ok := p.model(model); ok {
+		return true
+	}
 	for range p.hivesWith(model) {
 		return true
 	}
@@ -165,8 +171,8 @@ func hasLabel(h *fsm.Hive, want fsm.Label) bool {
 }
 
 // largeEnough tells whether some device of a hive could hold the model, were it empty.
-func largeEnough(h *fsm.Hive, model string) bool {
-	for _, m := range offered(h, model) {
+func (p *planner) largeEnough(h *fsm.Hive, model string) bool {
+	for _, m := range p.offered(h, model) {
 		for _, d := range h.Facts.Devices {
 			if d.Total >= m.VRAM {
 				return true

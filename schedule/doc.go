@@ -15,10 +15,13 @@
 //     that have become empty stop
 //  5. submissions, and requests about them, in the order they came
 //  6. the queues: each model's ready jobs by (Rank, Order) onto its least-loaded workers;
-//     what finds no slot may spawn a worker, or be given up where every hive has failed
-//  7. retention
+//     then, the longest waiting model first, what finds no slot may spawn a worker, make room
+//     for one, or be given up where every hive has failed
+//  7. the catalog (thorough plans): loads that take too long, replicas to keep, workers that
+//     have rested long enough, what dropped models have left
+//  8. retention
 //
-// Passes 2-7 run on a draft, the View plus what this plan has decided so far, so nothing is
+// Passes 2-8 run on a draft, the View plus what this plan has decided so far, so nothing is
 // booked twice and nothing is deduped wrong inside a batch.
 //
 // # What a plan costs
@@ -42,6 +45,16 @@
 // others. What is not promised: a constrained job behind that many other constraints, none of
 // which finds a slot, waits for one of them. And while a job that any hive may run waits
 // without a slot, no worker is spawned for those behind it.
+//
+// # Room for another model
+//
+// A worker that finds no place may have workers of other models leave a device (evict.go): loads
+// nobody waits for, then those that rest, never one that is pinned, kept or was used a moment
+// ago. Nothing that runs is ended for it: a model under a load without end is drained once
+// another has waited SwapAfter, and has itself been ready as long. What is told to leave keeps
+// its memory, by the state's account, until its hive says that it is gone; meanwhile whoever
+// finds that room is on its way waits for it, the longest waiting first. Only a model without
+// any worker has room made for it; more workers of one are spawned where there is room.
 //
 // # Suspicion of oneself
 //

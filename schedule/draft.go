@@ -51,6 +51,10 @@ type draft struct {
 	blocks   map[blockKey]*fsm.Block
 	spawns   int // number of worker ids made
 
+	models map[string]*fsm.Model // changed or new
+	copies map[copyKey]*fsm.Copy // nil: forgotten
+	held   []string              // workers stopped by this plan that hold memory
+
 	queens  map[string]*fsm.Queen // nil: dropped
 	apiKeys map[[32]byte]*fsm.Key
 }
@@ -70,6 +74,7 @@ func newDraft(w World, now fsm.Time) *draft {
 		queued: counts.Queued, bytes: counts.QueuedBytes, ended: counts.Ended,
 		workers: map[string]*fsm.Worker{}, touched: map[string][]string{}, busy: map[string]int{},
 		hives: map[string]*fsm.Hive{}, blocks: map[blockKey]*fsm.Block{},
+		models: map[string]*fsm.Model{}, copies: map[copyKey]*fsm.Copy{},
 		queens: map[string]*fsm.Queen{}, apiKeys: map[[32]byte]*fsm.Key{},
 	}
 }

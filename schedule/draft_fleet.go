@@ -97,8 +97,12 @@ func (d *draft) holds(hive, model string) bool {
 func (d *draft) spawn(id string, at spot, slots int) *fsm.Worker {
 	slots = max(slots, 1)
 	w := &fsm.Worker{ID: id, Hive: at.hive.ID, Device: at.device, Model: at.model.Ref, Engine: at.model.Engine,
-		State: fsm.WorkerSpawning, Slots: slots, VRAM: at.model.VRAM, LastUsed: d.now, Index: d.index, Changed: d.index}
-	d.emit(&fsm.Spawn{ID: w.ID, Hive: w.Hive, Device: w.Device, Model: w.Model, Engine: w.Engine, Slots: w.Slots, VRAM: w.VRAM})
+		State: fsm.WorkerSpawning, Slots: slots, VRAM: at.model.VRAM, LastUsed: d.now, Since: d.now, Index: d.index, Changed: d.index}
+	if m, ok := d.fromFile(at.hive, w.Model); ok {
+		w.Context, w.LoadFor = m.Context, loadTime(m)
+	}
+	d.emit(&fsm.Spawn{ID: w.ID, Hive: w.Hive, Device: w.Device, Model: w.Model, Engine: w.Engine, Slots: w.Slots, VRAM: w.VRAM,
+		Context: w.Context, LoadFor: w.LoadFor})
 	d.workers[w.ID] = w
 	d.spawned = append(d.spawned, w)
 	d.shifted = with(d.shifted, w.Hive)
@@ -110,6 +114,12 @@ func (d *draft) setWorker(w *fsm.Worker, cmd fsm.SetWorkerState) {
 	cmd.ID = w.ID
 	d.emit(&cmd)
 	own := d.editWorker(w)
+	if own.State != cmd.State {
+		own.Since, own.Holds = d.now, cmd.Holds
+	}
+	if cmd.Holds {
+		d.held = append(d.held, w.ID)
+	}
 	own.State, own.Progress = cmd.State, cmd.Progress
 	if cmd.Slots > 0 {
 		own.Slots = cmd.Slots
@@ -127,21 +137,31 @@ func (d *draft) setWorker(w *fsm.Worker, cmd fsm.SetWorkerState) {
 }
 
 // drain ends a worker when its last run has ended: at once when it has none.
-func (d *draft) drain(w *fsm.Worker) {
+func (d *draft) drain(w *fsm.Worker) { d.drainFor(w, nil) }
+
+// drainFor does so for a reason that the worker's row shows.
+func (d *draft) drainFor(w *fsm.Worker, why *fsm.Failure) {
 	switch {
 	case w.State.Gone() || w.State == fsm.WorkerDraining:
 	case d.running(w.ID) == 0:
-		d.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerStopped})
+		d.stop(w, fsm.SetWorkerState{State: fsm.WorkerStopped, Failure: why})
 	default:
-		d.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerDraining})
+		d.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerDraining, Failure: why})
 	}
+}
+
+// stop ends a worker of which the hive has not said that it is over: until it does, the memory
+// of its device stays taken.
+func (d *draft) stop(w *fsm.Worker, cmd fsm.SetWorkerState) {
+	cmd.Holds = d.meta.Level >= fsm.LevelCatalog && w.VRAM > 0
+	d.setWorker(w, cmd)
 }
 
 // stopEmptied stops the draining workers whose last run has ended.
 func (d *draft) stopEmptied() {
 	for _, id := range d.emptying {
 		if w, ok := d.worker(id); ok && w.State == fsm.WorkerDraining && d.running(id) == 0 {
-			d.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerStopped})
+			d.stop(w, fsm.SetWorkerState{State: fsm.WorkerStopped, Failure: w.Failure})
 		}
 	}
 	d.emptying = nil
@@ -170,32 +190,34 @@ func (d *draft) editHive(h *fsm.Hive) *fsm.Hive {
 	return &c
 }
 
-// hivesWith yields the hives that offer a model, in order of id.
+// hivesWith yields the hives that could be asked for a model: those that list it, then those
+// that could run its file, then those of which this plan has the facts.
 func (d *draft) hivesWith(model string) iter.Seq[*fsm.Hive] {
-	if len(d.facts) == 0 {
-		return d.current(d.view.HivesWith(model))
-	}
 	return func(yield func(*fsm.Hive) bool) {
-		told := d.facts
-		// tell yields those in front of a hive of which this plan has the facts.
-		tell := func(before string) bool {
-			for ; len(told) > 0 && (before == "" || told[0] < before); told = told[1:] {
-				if h := d.hives[told[0]]; h != nil && offers(h, model) && !yield(h) {
-					return false
+		for h := range d.current(d.view.HivesWith(model)) {
+			if !d.told(h.ID) && !yield(h) {
+				return
+			}
+		}
+		if m, ok := d.sourced(model); ok {
+			for h := range d.current(d.view.HivesWithEngine(m.Engine)) {
+				if !d.told(h.ID) && len(listed(h, model)) == 0 && !yield(h) {
+					return
 				}
 			}
-			return true
 		}
-		for h := range d.current(d.view.HivesWith(model)) {
-			if !tell(h.ID) {
-				return
-			}
-			if (len(told) == 0 || told[0] != h.ID) && !yield(h) {
+		for _, id := range d.facts {
+			if h := d.hives[id]; h != nil && d.serves(h, model) && !yield(h) {
 				return
 			}
 		}
-		tell("")
 	}
+}
+
+// told tells a hive of which this plan has the facts.
+func (d *draft) told(hive string) bool {
+	_, ok := slices.BinarySearch(d.facts, hive)
+	return ok
 }
 
 // hivesFor yields the hives that offer a job's model and are not another than its pin.
@@ -204,7 +226,7 @@ func (d *draft) hivesFor(j *fsm.Job) iter.Seq[*fsm.Hive] {
 		return d.hivesWith(j.Model)
 	}
 	return func(yield func(*fsm.Hive) bool) {
-		if h, ok := d.hive(j.Pin); ok && offers(h, j.Model) {
+		if h, ok := d.hive(j.Pin); ok && d.serves(h, j.Model) {
 			yield(h)
 		}
 	}
@@ -228,8 +250,8 @@ func (d *draft) current(hives iter.Seq[*fsm.Hive]) iter.Seq[*fsm.Hive] {
 	}
 }
 
-// offered are the entries of a model on a hive, one per engine that serves it.
-func offered(h *fsm.Hive, model string) []fsm.EngineModel {
+// listed are the entries of a model in a hive's own configuration, one per engine that serves it.
+func listed(h *fsm.Hive, model string) []fsm.EngineModel {
 	models := h.Facts.Models
 	from, _ := slices.BinarySearchFunc(models, model, func(m fsm.EngineModel, ref string) int { return strings.Compare(m.Ref, ref) })
 	to := from
@@ -238,8 +260,6 @@ func offered(h *fsm.Hive, model string) []fsm.EngineModel {
 	}
 	return models[from:to]
 }
-
-func offers(h *fsm.Hive, model string) bool { return len(offered(h, model)) > 0 }
 
 // registerHive takes a start of a hive's agent in.
 func (d *draft) registerHive(cmd *fsm.RegisterHive) {

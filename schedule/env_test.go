@@ -215,6 +215,22 @@ func say(c fsm.Command) string {
 	switch c := c.(type) {
 	case *fsm.Genesis:
 		return fmt.Sprintf("Genesis %s epoch=%s level=%d", c.ClusterID, c.Epoch, c.Level)
+	case *fsm.FreeWorker:
+		return "FreeWorker " + c.ID
+	case *fsm.PutModel:
+		return fmt.Sprintf("PutModel %s need=%d%s", c.Model.Ref, c.Model.Need(), why(c.Model.Failure))
+	case *fsm.DropModel:
+		return "DropModel " + c.Ref
+	case *fsm.ExpireModel:
+		return "ExpireModel " + c.Ref
+	case *fsm.SetCopy:
+		wanted := ""
+		if c.Copy.Wanted {
+			wanted = " wanted"
+		}
+		return fmt.Sprintf("SetCopy %s on %s %s%s%s", c.Copy.Model, c.Copy.Hive, c.Copy.State, wanted, why(c.Copy.Failure))
+	case *fsm.DropCopy:
+		return fmt.Sprintf("DropCopy %s on %s", c.Model, c.Hive)
 	case *fsm.RaiseLevel:
 		return fmt.Sprintf("RaiseLevel %d", c.Level)
 	case *fsm.PutQueen:

@@ -85,7 +85,7 @@ func (p *planner) clear(h *fsm.Hive) {
 		if !p.room() {
 			return
 		}
-		p.setWorker(w, fsm.SetWorkerState{State: fsm.WorkerStopped, Failure: &why})
+		p.stop(w, fsm.SetWorkerState{State: fsm.WorkerStopped, Failure: &why})
 	}
 }
 

@@ -24,8 +24,13 @@ type Limits struct {
 	RetainJobs      int           // beyond this many, ended jobs older than RetainMin go early
 	RetainMin       time.Duration
 	IdempotencyTTL  time.Duration
-	IdempotencyKeys int // beyond this many, keys older than RetainMin go early
-	WorkersPerModel int // 0: one per online hive
+	IdempotencyKeys int           // beyond this many, keys older than RetainMin go early
+	WorkersPerModel int           // 0: one per online hive
+	EvictIdle       time.Duration // a worker used since is not evicted for another model
+	SwapAfter       time.Duration // a job waiting so long may have a busy worker drained that is ready as long
+	MemoryPause     time.Duration // before the one more try of a load that died for lack of memory
+	FetchStall      time.Duration // a fetch that does not move so long has failed
+	FetchMost       time.Duration // a fetch takes at most so long
 }
 
 // Defaults are the limits of the design pages.
@@ -52,5 +57,10 @@ func Defaults() Limits {
 		RetainMin:       10 * time.Minute,
 		IdempotencyTTL:  24 * time.Hour,
 		IdempotencyKeys: 1_000_000,
+		EvictIdle:       time.Second,
+		SwapAfter:       30 * time.Second,
+		MemoryPause:     5 * time.Second,
+		FetchStall:      5 * time.Minute,
+		FetchMost:       24 * time.Hour,
 	}
 }

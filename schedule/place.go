@@ -75,6 +75,7 @@ func (p *planner) grow(pl *pool, j *fsm.Job) {
 		at, ok = p.placeFor(pl, j, "")
 	}
 	if !ok {
+		p.lack(pl.model, j)
 		return
 	}
 	s := &slot{worker: p.spawn(p.workerID(), at, at.model.Slots), hive: at.hive}
@@ -90,7 +91,7 @@ func (p *planner) grow(pl *pool, j *fsm.Job) {
 // placeFor finds where a worker for a job may be spawned now, not on the hive to avoid. By
 // default a model has one worker on a hive.
 func (p *planner) placeFor(pl *pool, j *fsm.Job, avoid string) (spot, bool) {
-	want := wish{model: pl.model, hive: j.Pin, again: p.lim.WorkersPerModel > 0}
+	want := wish{model: pl.model, hive: j.Pin, again: p.mostWorkers(pl.model) > 0}
 	return p.place(want, func(h *fsm.Hive) bool { return h.ID != avoid && p.mayHost(pl, h, j) })
 }
 
@@ -112,7 +113,7 @@ func (p *planner) mayHost(pl *pool, h *fsm.Hive, j *fsm.Job) bool {
 // mayGrow tells whether the model has fewer workers than its limit. Without a limit it may
 // have one on each hive, which place sees to.
 func (p *planner) mayGrow(pl *pool) bool {
-	most, f := p.lim.WorkersPerModel, &pl.fleet
+	most, f := p.mostWorkers(pl.model), &pl.fleet
 	if most == 0 {
 		return true
 	}
@@ -130,6 +131,14 @@ func (p *planner) mayGrow(pl *pool) bool {
 	return f.live < most
 }
 
+// mostWorkers is how many workers a model may have, 0 for one on each hive.
+func (p *planner) mostWorkers(model string) int {
+	if m, ok := p.model(model); ok && m.MaxReplicas > 0 {
+		return m.MaxReplicas
+	}
+	return p.lim.WorkersPerModel
+}
+
 // wish is what a place is sought for.
 type wish struct {
 	model, hive, device string // the last two may be empty
@@ -142,7 +151,7 @@ type wish struct {
 func (p *planner) place(want wish, may func(*fsm.Hive) bool) (best spot, ok bool) {
 	look := func(id string) {
 		h, known := p.hive(id)
-		if !known || !usable(h) || !largeEnough(h, want.model) || !may(h) {
+		if !known || !usable(h) || !p.largeEnough(h, want.model) || !may(h) {
 			return
 		}
 		if at, fits := p.fit(want, h); fits && (!ok || at.free > best.free || at.free == best.free && id < best.hive.ID) {
@@ -154,6 +163,17 @@ func (p *planner) place(want wish, may func(*fsm.Hive) bool) (best spot, ok bool
 			look(want.hive)
 		}
 		return best, ok
+	}
+	m, file := p.sourced(want.model)
+	if file { // a hive that holds it need not fetch it
+		for y := range p.copiesOf(want.model) {
+			if y.State == fsm.CopyPresent && (want.again || !p.holds(y.Hive, want.model)) {
+				look(y.Hive)
+			}
+		}
+		if ok {
+			return best, ok
+		}
 	}
 	for _, id := range p.shifted {
 		if want.again || !p.holds(id, want.model) {
@@ -173,19 +193,31 @@ func (p *planner) place(want wish, may func(*fsm.Hive) bool) (best spot, ok bool
 			}
 		}
 	}
+	if !file {
+		return best, ok
+	}
+	for id, free := range p.view.Spaces(m.Engine) {
+		if free < m.Need() || ok && (free < best.free || free == best.free && id > best.hive.ID) {
+			break
+		}
+		if _, shifted := slices.BinarySearch(p.shifted, id); !shifted && (want.again || !p.holds(id, want.model)) {
+			look(id)
+		}
+	}
 	return best, ok
 }
 
 // fit finds the device of a hive with most free memory that holds a model.
 func (p *planner) fit(want wish, h *fsm.Hive) (best spot, ok bool) {
 	memory := p.freeMemory(h)
-	for _, m := range offered(h, want.model) {
+	for _, m := range p.offered(h, want.model) {
 		for i, d := range h.Facts.Devices {
-			if (want.device != "" && want.device != d.ID) || m.VRAM > d.Total || m.VRAM > memory[i] {
+			free := memory[i] - p.promised[device{h.ID, d.ID}]
+			if (want.device != "" && want.device != d.ID) || m.VRAM > d.Total || m.VRAM > free {
 				continue
 			}
-			if !ok || memory[i] > best.free {
-				best, ok = spot{hive: h, device: d.ID, model: m, free: memory[i]}, true
+			if !ok || free > best.free {
+				best, ok = spot{hive: h, device: d.ID, model: m, free: free}, true
 			}
 		}
 	}
@@ -205,6 +237,9 @@ func (p *planner) freeMemory(h *fsm.Hive) []int64 {
 		if w.State == fsm.WorkerSpawning || w.State == fsm.WorkerLoading {
 			coming[w.Device] += w.VRAM
 		}
+	}
+	for w := range p.remaining(h.ID) {
+		taken[w.Device] += w.VRAM
 	}
 	measured := p.world.Hives[h.ID].Free
 	memory := make([]int64, len(h.Facts.Devices))

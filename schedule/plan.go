@@ -42,6 +42,9 @@ func Plan(w World, reqs []Request, now fsm.Time, wall fsm.Millis) Planned {
 	}
 	p.req = byPlan
 	p.serveQueues()
+	if p.thorough {
+		p.serveCatalog()
+	}
 	p.retire()
 	p.nextTimer()
 	return p.planned(wall)
@@ -60,6 +63,9 @@ type planner struct {
 	memory   map[string][]int64
 	full     bool // the queue has reached its limit: submissions are placed one by one
 	refusals int  // submissions refused for capacity so far
+
+	lacks    int              // how many found no place
+	promised map[device]int64 // what those that wait for room on its way will take
 
 	more  bool
 	wakes fsm.Time
@@ -150,7 +156,9 @@ func (p *planner) serve(i int, r *Request) {
 	case r.StopWorker != nil:
 		p.stopWorker(a, r.StopWorker)
 	default:
-		a.Err = p.serveMember(r)
+		if !p.serveModel(a, r) {
+			a.Err = p.serveMember(r)
+		}
 	}
 }
 

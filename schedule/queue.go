@@ -1,19 +1,70 @@
 package schedule
 
-import "queen-rbee/fsm"
+import (
+	"slices"
+
+	"queen-rbee/fsm"
+)
 
 // lookahead is how many constraints that find no slot are passed over in one model's queue,
 // each with all the jobs that have it.
 const lookahead = 128
 
-// serveQueues gives free slots to waiting jobs, and sees to those that find none: to the
-// first that waits for a model at once, to the others when the plan is thorough. Models
-// without waiting jobs are not even looked at, nor, if the plan is not thorough, those
-// without a vacant worker.
+// serveQueues gives free slots to waiting jobs, and then sees to those that found none, the
+// longest waiting model first: to the first job that waits at all at once, to the others when
+// the plan is thorough, so that a newer model takes no room that an older one waits for. Models
+// without waiting jobs are not even looked at, nor, if the plan is not thorough, those without a
+// vacant worker.
 func (p *planner) serveQueues() {
-	for _, model := range p.waitingModels(p.thorough) {
-		p.serveQueue(p.pool(model), p.thorough || !p.view.Waits(model))
+	models := p.waitingModels(p.thorough)
+	for _, model := range models {
+		p.serveQueue(p.pool(model), false)
 	}
+	if !p.thorough && p.pressed() {
+		return // the next thorough plan decides
+	}
+	for _, model := range p.byHead(models) {
+		p.serveQueue(p.pool(model), true)
+	}
+}
+
+// pressed tells whether some model may be waiting for room: it has jobs and no worker.
+func (p *planner) pressed() bool {
+	const most = 8 // looked at
+	n := 0
+	for model := range p.view.QueuedModels() {
+		if n++; n > most || !p.manned(model) {
+			return true
+		}
+	}
+	return false
+}
+
+// manned tells whether a model has a worker that does not drain.
+func (p *planner) manned(model string) bool {
+	for w := range p.workersOf(model) {
+		if w.State != fsm.WorkerDraining {
+			return true
+		}
+	}
+	return false
+}
+
+// byHead orders models by their longest waiting jobs and leaves out those that have none.
+func (p *planner) byHead(models []string) []string {
+	heads := make([]*fsm.Job, 0, len(models))
+	for _, model := range models {
+		for j := range p.lanes(model).jobs {
+			heads = append(heads, j)
+			break
+		}
+	}
+	slices.SortStableFunc(heads, byRank)
+	models = make([]string, len(heads))
+	for i, j := range heads {
+		models[i] = j.Model
+	}
+	return models
 }
 
 // assignAll only gives free slots away: it makes place in a full queue.
@@ -59,7 +110,7 @@ func (p *planner) giveUp(j *fsm.Job) bool {
 	var last *fsm.Block
 	fits := false
 	for h := range p.hivesFor(j) {
-		if !suits(h, j) || !largeEnough(h, j.Model) {
+		if !suits(h, j) || !p.largeEnough(h, j.Model) {
 			continue
 		}
 		fits = true
@@ -104,7 +155,11 @@ func (p *planner) unservable(j *fsm.Job) bool {
 // failing tells a hive that is passed over for a model after FailsInARow failures.
 func (p *planner) failing(model, hive string) (*fsm.Block, bool) {
 	b, ok := p.block(model, hive)
-	return b, ok && b.Until > p.now && b.Fails >= p.lim.FailsInARow
+	most := p.lim.FailsInARow
+	if ok && b.Failure.Code == outOfMemory {
+		most = 2 // once more after room was made, and no more
+	}
+	return b, ok && b.Until > p.now && b.Fails >= most
 }
 
 // blocked tells a hive that is passed over for a model for now.

@@ -27,6 +27,10 @@ type Request struct {
 	DropHive    *DropHive
 	SpawnWorker *SpawnWorker
 	StopWorker  *StopWorker
+	PutModel    *PutModel
+	DropModel   *DropModel
+	Inspected   *Inspected
+	Fetch       *Fetch
 	Tick        *Tick
 }
 
@@ -109,6 +113,16 @@ type Beat struct {
 	Workers     []BeatWorker
 	Runs        []BeatRun  // alive
 	Ended       []Finished // terminal records
+	Copies      []BeatCopy // files of the catalog's models
+}
+
+// BeatCopy is a hive's word on one model's file.
+type BeatCopy struct {
+	Model   string
+	State   fsm.CopyState
+	Bytes   int64
+	Digest  string
+	Failure *fsm.Failure
 }
 
 // Last tells the beat of a hive that leaves and on which nothing is left.
@@ -124,6 +138,7 @@ type BeatWorker struct {
 	Slots    int
 	Progress float64
 	Error    string
+	Code     string // of Error: out_of_memory, crash_loop or empty
 }
 
 // BeatRun is a run a hive knows and that has not ended.
@@ -155,6 +170,31 @@ type StopWorker struct {
 	Force bool
 }
 
+// PutModel puts an operator's description of a model into the catalog. What is known of its
+// file (Digest where he names none, Size, Memory, Failure) stays while it describes the same.
+type PutModel struct{ Model fsm.Model }
+
+// DropModel takes a model out of the catalog: its workers drain, jobs that wait for it end.
+type DropModel struct{ Ref string }
+
+// Inspected is what a hive found at a model's source, for the slots and context it was asked for.
+type Inspected struct {
+	Ref, Source    string
+	Slots, Context int
+	Digest         string
+	Size           int64
+	Memory         fsm.Memory
+	Failure        *fsm.Failure // when it found nothing
+}
+
+// Fetch wants a model's file on hives, or, with Drop, wants it there no more and its idle
+// workers gone. Without hives: where it fits best, or everywhere.
+type Fetch struct {
+	Ref   string
+	Hives []string
+	Drop  bool
+}
+
 // Tick asks for nothing: timers and the queue are looked at with every plan.
 type Tick struct{}
 
@@ -179,14 +219,22 @@ type Answer struct {
 	Assigned    *Assignment  // submit: when the job runs already
 	Worker      string       // spawn
 	WorkerState fsm.WorkerState
-	Incarnation uint64 // register
-	Again       bool   // beat: it held more than one plan may decide; send the same lists again
+	Incarnation uint64   // register
+	Hives       []string // fetch: those meant
+	Again       bool     // beat: it held more than one plan may decide; send the same lists again
 }
 
 // HiveTelemetry is what the leader remembers of a hive beside the state.
 type HiveTelemetry struct {
-	LastBeat fsm.Time         // cluster time of the newest beat or registration; 0 when none came to this leader
-	Free     map[string]int64 // device id -> free bytes as measured; absent when unknown
+	LastBeat fsm.Time           // cluster time of the newest beat or registration; 0 when none came to this leader
+	Free     map[string]int64   // device id -> free bytes as measured; absent when unknown
+	Fetches  map[string]Fetched // by model: files on their way
+}
+
+// Fetched is how far a file is on its way to a hive.
+type Fetched struct {
+	Done, Total int64    // bytes; Total 0 while unknown
+	Moved       fsm.Time // when Done last rose
 }
 
 // World is everything a plan may look at.

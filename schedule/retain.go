@@ -1,5 +1,7 @@
 package schedule
 
+import "queen-rbee/fsm"
+
 // retireMost is how much a plan forgets at most: retention must never make an entry large.
 const retireMost = 1024
 
@@ -24,6 +26,11 @@ func (p *planner) retire() {
 		}
 		if p.running(w.ID) > 0 {
 			continue // its runs are not settled yet
+		}
+		if now, ok := p.worker(w.ID); ok && now.Holds {
+			if h, there := p.hive(w.Hive); there && h.Status == fsm.HiveOnline {
+				continue // its hive has not let go of it
+			}
 		}
 		if !left() {
 			return

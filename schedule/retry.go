@@ -14,6 +14,7 @@ const (
 	lostOutput         = "output_too_large"
 	lostHive           = "hive_lost"   // the leader's word: the hive is silent
 	lostRun            = "run_missing" // the leader's word: the hive no longer has the run
+	outOfMemory        = "out_of_memory"
 )
 
 // another tells whether another attempt could end otherwise.

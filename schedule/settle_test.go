@@ -76,7 +76,7 @@ func (m *machine) reason(j *fsm.Job) string {
 		for w := range m.view.WorkersOn(h.ID) {
 			taken += w.VRAM
 		}
-		if suits(h, j) && (m.workerFor(j) || offered(h, j.Model)[0].VRAM <= h.Facts.Devices[0].Total-taken) {
+		if suits(h, j) && (m.workerFor(j) || listed(h, j.Model)[0].VRAM <= h.Facts.Devices[0].Total-taken) {
 			return ""
 		}
 	}

@@ -19,7 +19,7 @@ func (p *planner) spawnWorker(a *Answer, s *SpawnWorker) {
 	known, fits := false, false
 	for h := range p.hivesWith(s.Model) {
 		known = true
-		fits = fits || (usable(h) && (s.Hive == "" || s.Hive == h.ID) && largeEnough(h, s.Model))
+		fits = fits || (usable(h) && (s.Hive == "" || s.Hive == h.ID) && p.largeEnough(h, s.Model))
 	}
 	switch {
 	case !known:
