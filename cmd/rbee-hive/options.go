@@ -20,6 +20,7 @@ type Options struct {
 	Queens       []string
 	Token        string
 	DataDir      string
+	ModelsDir    string
 	LogLevel     string
 	RetainRuns   time.Duration
 	StartTimeout time.Duration
@@ -41,6 +42,7 @@ type Sections struct {
 	Engines map[string]engine.Spec `yaml:"engines"`
 	Devices []device.Declared      `yaml:"devices"`
 	Labels  map[string]string      `yaml:"labels"`
+	Models  Models                 `yaml:"models"`
 }
 
 // flags binds the options. Each is also a key of the config file and a variable RBEE_... .
@@ -55,6 +57,7 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.StringSliceVar(&o.Queens, "queen", nil, "URL of a queen, such as http://10.0.0.1:7833 (repeat, or separate by commas); the hive learns of the others from it")
 	f.StringVar(&o.Token, "token", "", "hive token of the cluster")
 	f.StringVar(&o.DataDir, "data-dir", "", "directory for state, run logs and engine logs")
+	f.StringVar(&o.ModelsDir, "models-dir", "", "directory for models of the cluster's catalog; models in --data-dir when left out")
 	f.StringVar(&o.LlamaSwap, "llama-swap", "", "config file of llama-swap whose models are engines of this hive")
 	f.BoolVar(&o.PrintModels, "print-models", false, "print what --llama-swap says of models that belongs into the cluster's catalog (aliases, ttl), for rbee-keeper apply, and exit")
 	f.StringVar(&o.PortRange, "port-range", "", "loopback ports for engines, such as 20000-20999; the system's choice when left out")

@@ -83,6 +83,9 @@ func (s *Serve) Validate() error {
 	if s.ports, err = engine.ParsePorts(o.PortRange); err != nil {
 		return s.src.Errorf("port-range", "%v", err)
 	}
+	if problem := s.Sections.Models.validate(); problem != "" {
+		return errors.New(problem)
+	}
 	engines, noEngines := s.engines()
 	if o.PrintModels {
 		return noEngines
@@ -117,6 +120,7 @@ func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Con
 	return agent.Config{
 		ID: o.ID, Addr: o.Addr, AdvertiseURL: o.AdvertiseURL, Queens: o.Queens, Token: o.Token, DataDir: o.DataDir,
 		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines, Ports: s.ports,
+		Models:     s.Sections.Models.options(o.ModelsDir),
 		RetainRuns: o.RetainRuns, OfflineAfter: o.OfflineAfter,
 		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken), MaxTokens: o.MaxTokens,
 		Logger: logger,

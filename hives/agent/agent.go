@@ -94,7 +94,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	a.hive = a.assemble(saved, store)
+	shelf, err := a.openShelf()
+	if err != nil {
+		return err
+	}
+	defer shelf.close()
+	a.hive = a.assemble(saved, store, shelf)
 	// Before anything is started: until they are gone, engines that nobody goes on with hold devices.
 	if err := a.hive.takeLeftovers(ctx, saved.Processes); err != nil {
 		return err
@@ -118,10 +123,10 @@ func (a *Agent) openStore() (*runlog.Store, error) {
 }
 
 // assemble makes the parts of a running hive and ties them together.
-func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
+func (a *Agent) assemble(saved savedState, store *runlog.Store, shelf *shelf) *hive {
 	log := a.cfg.Logger
 	m := newMetrics()
-	h := &hive{cfg: a.cfg, store: store, metrics: m, letGo: make(chan struct{}), ended: make(chan struct{}, 1)}
+	h := &hive{cfg: a.cfg, store: store, shelf: shelf, metrics: m, letGo: make(chan struct{}), ended: make(chan struct{}, 1)}
 	h.keeper = newKeeper(a.cfg.DataDir, saved, log.Named("state"))
 	h.menu = newMenu(a.cfg.Engines, func() { h.up.kick() }, log.Named("engine"))
 	h.devices = newDevices(a.cfg.Devices, a.seams.devices, log)
@@ -133,7 +138,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	down := &pipeDown{queens: queens, call: h.call, table: t, limit: a.cfg.OfflineAfter / 2, logger: log.Named("down")}
 	h.up = &pipeUp{queens: queens, call: h.call, table: t, strong: down.askLeader, logger: log.Named("up"),
 		failed: m.beatsFailed, bell: make(chan struct{}, 1), fill: a.fill(h), limit: a.cfg.OfflineAfter / 2}
-	t.kick, t.fresh, down.broken = h.up.kick, h.up.fresh, h.up.broken
+	t.kick, t.fresh, down.broken, shelf.kick = h.up.kick, h.up.fresh, h.up.broken, h.up.kick
 	h.shop = a.workshop(h)
 	t.parts = a.parts(h, queens)
 	h.session = &session{queens: queens, call: h.call, table: t, down: down, up: h.up,
@@ -145,7 +150,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 	answers := &reads{id: a.cfg.ID, url: a.url, version: a.cfg.Version, boot: a.boot, began: time.Now(),
 		menu: h.menu, table: t, up: h.up, queens: queens,
 		devices: func(r *http.Request) []hives.Device { return h.devices.now(r.Context()) }}
-	s := &server{table: t, gate: gate, reads: answers, token: sha256.Sum256([]byte(a.cfg.Token)), stop: a.Stop,
+	s := &server{table: t, gate: gate, reads: answers, shelving: &shelving{table: t, shelf: shelf, out: gauge{max: maxSending}}, token: sha256.Sum256([]byte(a.cfg.Token)), stop: a.Stop,
 		logger: log.Named("http"), metrics: m.registry}
 	h.http = newHTTPServer(s.routes(), h.door, log.Named("http"))
 	return h
@@ -153,7 +158,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store) *hive {
 
 func (a *Agent) workshop(h *hive) *workshop {
 	return &workshop{
-		menu: h.menu, devices: h.devices.has, environ: h.devices.environ, free: h.devices.free, supervise: a.seams.supervise,
+		menu: h.menu, shelf: h.shelf, devices: h.devices.has, environ: h.devices.environ, free: h.devices.free, supervise: a.seams.supervise,
 		logDir: filepath.Join(a.cfg.DataDir, "workers"), ports: a.cfg.Ports, mark: a.cfg.DataDir, group: &h.group,
 		logger: a.cfg.Logger.Named("worker"), on: workerEvents{moved: h.workerMoved, over: h.table.workerOver},
 	}
@@ -167,7 +172,8 @@ func (a *Agent) parts(h *hive, queens *queens) parts {
 		group: &h.group, logger: log.Named("run"), over: h.runOver,
 		fetch: func(ctx context.Context, job string) ([]byte, error) { return h.call.body(ctx, queens, job) },
 	}
-	return parts{newWorker: h.shop.make, newRun: env.newRun, acted: h.keeper.acted}
+	return parts{newWorker: h.shop.make, newRun: env.newRun, acted: h.keeper.acted,
+		models: h.shelf.act, forget: h.shelf.forget, shelved: h.shelf.report}
 }
 
 // about is what a registration says of this start.
@@ -199,6 +205,7 @@ type hive struct {
 	cfg     Config
 	store   *runlog.Store
 	table   *table
+	shelf   *shelf
 	shop    *workshop
 	keeper  *keeper
 	devices *devices

@@ -29,6 +29,9 @@ func (t *table) apply(d hives.Desired, settles uint64) bool {
 }
 
 func (t *table) actLocked(d hives.Desired) {
+	if !t.closing {
+		t.parts.models(d.Models, d.Index) // before the workers that wait for them
+	}
 	t.actWorkersLocked(d)
 	t.actRunsLocked(d)
 	t.sweepLocked()

@@ -15,6 +15,7 @@ import (
 
 	"queen-rbee/hives/device"
 	"queen-rbee/hives/engine"
+	"queen-rbee/hives/models"
 )
 
 // Defaults of a Config.
@@ -37,6 +38,7 @@ type Config struct {
 	Labels  map[string]string
 	Devices []device.Declared
 	Engines []engine.Definition
+	Models  models.Options   // Dir empty: models in DataDir; logger and key of peers are the agent's own
 	Ports   engine.PortRange // of engines; the zero value leaves it to the system
 
 	RetainRuns   time.Duration // how long ended runs stay readable; 1 h
@@ -97,6 +99,9 @@ func (c *Config) Validate() error {
 		return fieldErrorf("data-dir", "%v", err)
 	}
 	c.DataDir = dir
+	if err := c.validateModels(); err != nil {
+		return err
+	}
 	return c.validateRest()
 }
 
@@ -111,6 +116,30 @@ func (c *Config) validateQueens() error {
 			return fieldErrorf("queen", "%v", err)
 		}
 		c.Queens[i] = u
+	}
+	return nil
+}
+
+func (c *Config) validateModels() error {
+	m := &c.Models
+	if m.Dir == "" {
+		m.Dir = filepath.Join(c.DataDir, "models")
+	}
+	dir, err := filepath.Abs(m.Dir)
+	if err != nil {
+		return fieldErrorf("models-dir", "%v", err)
+	}
+	m.Dir = dir
+	if err := m.Check(); err != nil {
+		return fieldErrorf("models", "%v", err)
+	}
+	for _, f := range m.Files {
+		if !filepath.IsAbs(f) {
+			return fieldErrorf("models.files", "%.200q: use absolute paths", f)
+		}
+	}
+	if m.CacheLimit < 0 || m.Bandwidth < 0 || m.Slack < 0 || m.Parts < 0 || m.Parts > 64 {
+		return fieldErrorf("models", "cache_limit, bandwidth, slack: must not be negative; parts: use 1 to 64")
 	}
 	return nil
 }

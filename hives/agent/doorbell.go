@@ -127,6 +127,13 @@ func (t *table) ringSpawn(epoch string, rec hives.DesiredWorker) error {
 	return nil
 }
 
+// ringModel asks whether the doorbell of a model is to be believed.
+func (t *table) ringModel(epoch string, index uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.youngerLocked(epoch, index)
+}
+
 // ringShutdown is the doorbell of a worker that should end. It stays known until an answer as
 // young as the doorbell, so that no older one starts it again.
 func (t *table) ringShutdown(epoch, id string, index uint64) error {

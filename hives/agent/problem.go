@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"queen-rbee/hives"
+	"queen-rbee/hives/models"
 	"queen-rbee/hives/runlog"
 )
 
@@ -29,6 +30,14 @@ var statuses = map[string]int{
 	hives.CodeOutputExpired:   http.StatusGone,
 	hives.CodeTooLarge:        http.StatusRequestEntityTooLarge,
 	codeBusy:                  http.StatusServiceUnavailable,
+	models.CodeNotThere:       http.StatusUnprocessableEntity,
+	models.CodeForbidden:      http.StatusUnprocessableEntity,
+	models.CodeRefused:        http.StatusUnprocessableEntity,
+	models.CodeChanged:        http.StatusUnprocessableEntity,
+	models.CodeDigest:         http.StatusUnprocessableEntity,
+	models.CodeUnreachable:    http.StatusBadGateway,
+	models.CodeNoSpace:        http.StatusInsufficientStorage,
+	models.CodeDisk:           http.StatusInternalServerError,
 }
 
 // problem is an RFC 9457 body.

@@ -65,7 +65,10 @@ func (d *reads) models(w http.ResponseWriter, _ *http.Request) error {
 			items = append(items, offered{e.Name, m})
 		}
 	}
-	return writeJSON(w, http.StatusOK, list[offered]{items})
+	return writeJSON(w, http.StatusOK, struct {
+		list[offered]
+		Files []hives.ModelReport `json:"files"`
+	}{list[offered]{items}, d.table.parts.shelved()})
 }
 
 // engineStatus is one engine in GET /v1/status. Problem is why a server that runs already

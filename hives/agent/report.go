@@ -15,7 +15,7 @@ func (t *table) report() hives.Heartbeat {
 	defer t.mu.Unlock()
 	hb := hives.Heartbeat{
 		Incarnation: t.incarnation, Epoch: t.epoch, Leaving: t.closing,
-		Workers: []hives.WorkerReport{}, Runs: []hives.RunReport{}, Ended: []hives.Terminal{}, Models: []hives.ModelReport{},
+		Workers: []hives.WorkerReport{}, Runs: []hives.RunReport{}, Ended: []hives.Terminal{}, Models: t.parts.shelved(),
 	}
 	if t.synced {
 		hb.Index = t.index

@@ -20,13 +20,14 @@ import (
 
 // server is what queens see of the hive over HTTP.
 type server struct {
-	table   *table
-	gate    *gateway
-	reads   *reads
-	token   [sha256.Size]byte
-	stop    func() // ends the agent in order
-	logger  hclog.Logger
-	metrics *prometheus.Registry
+	table    *table
+	gate     *gateway
+	reads    *reads
+	shelving *shelving
+	token    [sha256.Size]byte
+	stop     func() // ends the agent in order
+	logger   hclog.Logger
+	metrics  *prometheus.Registry
 }
 
 // handler answers a request, or gives the error to answer with if nothing was written yet.
@@ -70,6 +71,10 @@ func (s *server) routes() http.Handler {
 		{"GET", "/v1/workers/list", s.reads.workers},
 		{"GET", "/v1/workers/health", s.reads.health},
 		{"GET", "/v1/models/list", s.reads.models},
+		{"POST", "/v1/models/provision", s.shelving.provision},
+		{"DELETE", "/v1/models/evict", s.shelving.evict},
+		{"POST", "/v1/models/inspect", s.shelving.inspect},
+		{"GET", "/v1/models/blob/{sha256}", s.shelving.blob},
 		{"GET", "/v1/status", s.reads.status},
 		{"POST", "/v1/admin/shutdown", s.end},
 	} {

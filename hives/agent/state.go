@@ -38,8 +38,10 @@ type savedProcess struct {
 	Port       int                 `json:"port,omitempty"`
 	Key        string              `json:"key,omitempty"`
 	Ready      bool                `json:"ready,omitempty"`
-	Digest     string              `json:"digest,omitempty"` // of its launch
-	Spec       hives.DesiredWorker `json:"spec"`             // that it was started for
+	Digest     string              `json:"digest,omitempty"`    // of its launch
+	Spec       hives.DesiredWorker `json:"spec"`                // that it was started for
+	ModelKey   string              `json:"model_key,omitempty"` // of a model of the catalog
+	File       string              `json:"file,omitempty"`      // of that model
 }
 
 // process is the engine's view of it.

@@ -49,10 +49,15 @@ type parts struct {
 	newWorker func(hives.DesiredWorker) *worker
 	newRun    func(hives.DesiredRun, *worker) *run
 	acted     func(epoch string, index uint64)
+	models    func(listed []hives.DesiredModel, index uint64)
+	forget    func()                     // of another epoch: indexes begin anew
+	shelved   func() []hives.ModelReport // for a heartbeat
 }
 
+// newTable makes a table of a hive that holds no models, until parts says how they are kept.
 func newTable(store *runlog.Store, logger hclog.Logger) *table {
-	return &table{store: store, logger: logger, runs: map[runKey]*run{}, workers: map[string]*worker{},
+	none := parts{models: func([]hives.DesiredModel, uint64) {}, forget: func() {}, shelved: func() []hives.ModelReport { return nil }}
+	return &table{parts: none, store: store, logger: logger, runs: map[runKey]*run{}, workers: map[string]*worker{},
 		known: make(chan struct{})}
 }
 
@@ -73,6 +78,7 @@ func (t *table) adopt(epoch string, incarnation uint64) {
 	defer t.mu.Unlock()
 	if epoch != t.epoch {
 		t.index, t.last = 0, hives.Desired{}
+		t.parts.forget()
 		for _, r := range t.runs {
 			r.index = 0
 		}

@@ -12,6 +12,7 @@ import (
 
 	"queen-rbee/hives"
 	"queen-rbee/hives/engine"
+	"queen-rbee/hives/models"
 )
 
 // supervisor is what the agent needs of *engine.Worker.
@@ -39,12 +40,17 @@ type worker struct {
 	settle   sync.Once
 
 	refused error
-	on      workerEvents
-	group   *sync.WaitGroup
-	ctx     context.Context
-	stop    context.CancelFunc
-	done    chan struct{} // closed when its goroutine has ended
-	gone    atomic.Bool   // the supervisor has returned: no process is left
+	// Of one whose model is the catalog's: key and path of its file, once it is here.
+	key     string
+	file    string
+	release func() // of the file that an earlier agent gave its engine; nil for none
+
+	on    workerEvents
+	group *sync.WaitGroup
+	ctx   context.Context
+	stop  context.CancelFunc
+	done  chan struct{} // closed when its goroutine has ended
+	gone  atomic.Bool   // the supervisor has returned: no process is left
 
 	// Guarded by the table's mutex.
 	index     uint64 // batch index of its record, or of the doorbell that ended it
@@ -62,6 +68,7 @@ type workerEvents struct {
 // workshop makes workers.
 type workshop struct {
 	menu      *menu
+	shelf     *shelf
 	devices   func(id string) bool
 	environ   func(device string) []string
 	free      func(ctx context.Context, device string) (bytes int64, ok bool)
@@ -82,7 +89,11 @@ func (s *workshop) make(rec hives.DesiredWorker) *worker {
 	if err == nil && !s.devices(rec.Device) {
 		err = hives.Errorf(hives.CodeInvalid, "this hive has no device %.64q", rec.Device)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case launch.Model.Path == "" && s.fromCatalog(launch):
+		s.equipLater(w, launch)
+	default:
 		err = s.equip(w, launch, engine.Options{})
 	}
 	if err != nil {
@@ -102,11 +113,20 @@ func (s *workshop) resume(p savedProcess) (*worker, error) {
 	w := s.blank(p.Spec)
 	w.wasReady, w.mayStart, w.settled = p.Ready, make(chan struct{}), make(chan struct{})
 	launch, err := s.launch(p.Spec)
+	if err == nil && s.fromCatalog(launch) {
+		w.key, w.file, launch.Model.Path = p.ModelKey, p.File, p.File
+		if p.File == "" {
+			err = errors.New("the file of its model is not known")
+		}
+	}
 	if err == nil {
 		err = s.equip(w, launch, engine.Options{Adopt: &process, MayStart: w.mayStart})
 	}
 	if err != nil {
 		return nil, err
+	}
+	if w.key != "" {
+		w.release = s.shelf.store.Claim(w.key)
 	}
 	if w.digest != p.Digest {
 		return nil, errors.New("this hive's configuration would start it differently now")
@@ -122,14 +142,38 @@ func (s *workshop) blank(rec hives.DesiredWorker) *worker {
 
 // equip gives a worker its supervisor.
 func (s *workshop) equip(w *worker, l engine.Launch, o engine.Options) (err error) {
+	w.sup, err = s.supervisor(w, l, o)
+	return err
+}
+
+// supervisor makes what looks after the worker's engine.
+func (s *workshop) supervisor(w *worker, l engine.Launch, o engine.Options) (_ supervisor, err error) {
 	if w.digest, err = l.Digest(); err != nil {
-		return err
+		return nil, err
 	}
 	o.Environ = func() []string { return s.environ(l.Device) }
 	o.Free = func(ctx context.Context) (int64, bool) { return s.free(ctx, l.Device) }
 	o.LogDir, o.Ports, o.Mark, o.Notify, o.Logger = s.logDir, s.ports, s.mark, w.notify, s.logger
-	w.sup, err = s.supervise(l, o)
-	return err
+	return s.supervise(l, o)
+}
+
+// fromCatalog tells that a launch is of a model that is none of the engine's own.
+func (s *workshop) fromCatalog(l engine.Launch) bool {
+	return l.Definition.TakesFiles() && !slices.ContainsFunc(l.Definition.Models, func(m engine.Model) bool { return m.Ref == l.Model.Ref })
+}
+
+// equipLater gives a worker a supervisor that starts the engine when the file is here.
+func (s *workshop) equipLater(w *worker, l engine.Launch) {
+	ref, index := l.Model.Ref, w.index
+	w.sup = &filed{
+		wait: func(ctx context.Context) (models.Model, func(), error) { return s.shelf.file(ctx, ref, index) },
+		done: func() float64 { return s.shelf.done(ref) }, notify: w.notify,
+		start: func(m models.Model) (supervisor, error) {
+			l.Model.Path = m.Path
+			w.key, w.file = m.Key, m.Path
+			return s.supervisor(w, l, engine.Options{})
+		},
+	}
 }
 
 // launch finds the engine and the model of a record among what this hive offers.
@@ -143,6 +187,10 @@ func (s *workshop) launch(rec hives.DesiredWorker) (engine.Launch, error) {
 	m := slices.IndexFunc(d.Models, func(m engine.Model) bool { return m.Ref == rec.Model })
 	if problem := s.menu.problem(d.Name); m < 0 && problem != "" {
 		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "engine %s is not known to serve the model %.256q: %s", d.Name, rec.Model, problem)
+	}
+	if m < 0 && d.TakesFiles() { // the catalog's: its file comes from the shelf
+		model := engine.Model{Ref: rec.Model, Slots: rec.Slots, Context: rec.Context}
+		return engine.Launch{ID: rec.ID, Definition: d, Model: model, Device: rec.Device, Slots: rec.Slots, Context: rec.Context, Args: rec.Args}, nil
 	}
 	if m < 0 {
 		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "engine %s of this hive does not serve the model %.256q", d.Name, rec.Model)
@@ -158,6 +206,9 @@ func (w *worker) start() {
 		defer close(w.done)
 		if w.sup != nil {
 			_ = w.sup.Run(w.ctx) // how it ended is in its snapshot
+		}
+		if w.release != nil {
+			w.release()
 		}
 		w.gone.Store(true)
 		w.decide()
@@ -208,7 +259,7 @@ func (w *worker) is(rec hives.DesiredWorker) bool {
 func (w *worker) saved(s engine.Snapshot) savedProcess {
 	p := s.Process()
 	return savedProcess{Worker: w.id, PID: p.PID, StartTicks: p.StartTicks, Port: p.Port, Key: p.Key, Ready: p.Ready,
-		Digest: w.digest, Spec: w.spec}
+		Digest: w.digest, Spec: w.spec, ModelKey: w.key, File: w.file}
 }
 
 // report is what a heartbeat says of the worker, but for its index.

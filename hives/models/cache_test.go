@@ -56,7 +56,7 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 		r.used(m, i)
 	}
 	r.used(r.mustFetch(s[0]), 10) // used again: 1 is the oldest now
-	release := r.store.Claim(s[1])
+	release := r.store.Claim(keyOf(t, s[1]))
 	r.mustFetch(s[3])
 	if got := r.held(); strings.Contains(got, "m2.gguf") || !strings.Contains(got, "m1.gguf") || !strings.Contains(got, "m0.gguf") {
 		t.Errorf("the oldest that nobody claims is m2: %s", got)
@@ -87,7 +87,7 @@ func TestCacheFullOfClaimed(t *testing.T) {
 	s := r.many(3)
 	for _, source := range s[:2] {
 		r.mustFetch(source)
-		defer r.store.Claim(source)()
+		defer r.store.Claim(keyOf(t, source))()
 	}
 	_, _, err := r.fetch(Request{Source: s[2]})
 	wantCode(t, err, CodeNoSpace, "the cache limit is 250000 bytes")
@@ -118,8 +118,8 @@ func TestRemove(t *testing.T) {
 	r := newRig(t)
 	source := r.many(1)[0]
 	r.mustFetch(source)
-	release := r.store.Claim(source)
-	if gone, err := r.store.Remove(source); gone || err != nil || len(r.store.List()) != 1 {
+	release := r.store.Claim(keyOf(t, source))
+	if gone, err := r.store.Remove(keyOf(t, source)); gone || err != nil || len(r.store.List()) != 1 {
 		t.Errorf("a claimed one: %v, %v", gone, err)
 	}
 	release()
@@ -127,7 +127,7 @@ func TestRemove(t *testing.T) {
 		t.Error("it stays after its last claim")
 	}
 	m := r.mustFetch(source)
-	if gone, err := r.store.Remove(source); !gone || err != nil {
+	if gone, err := r.store.Remove(keyOf(t, source)); !gone || err != nil {
 		t.Errorf("%v, %v", gone, err)
 	}
 	if _, err := os.Stat(m.Path); err == nil {
@@ -136,8 +136,8 @@ func TestRemove(t *testing.T) {
 	r.empty()
 	// Wanted again before its last claim ended, it stays.
 	r.mustFetch(source)
-	release = r.store.Claim(source)
-	if _, err := r.store.Remove(source); err != nil {
+	release = r.store.Claim(keyOf(t, source))
+	if _, err := r.store.Remove(keyOf(t, source)); err != nil {
 		t.Fatal(err)
 	}
 	r.mustFetch(source)

@@ -396,7 +396,7 @@ func TestCancel(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	gone, err := r.store.Remove(r.request().Source)
+	gone, err := r.store.Remove(keyOf(t, r.request().Source))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,12 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// Check names what is wrong with options, as far as can be told without opening anything.
+func (o Options) Check() error {
+	_, err := endpointOf(cmp.Or(o.Endpoint, DefaultEndpoint))
+	return err
+}
+
 // endpointOf checks the base URL of a hub.
 func endpointOf(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimRight(text, "/"))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -227,28 +226,12 @@ func (s *Store) enter(ctx context.Context) error {
 
 func (s *Store) leave() { <-s.turn }
 
-// Path is where the first file of a source's model is, or will be. It opens nothing.
-func (s *Store) Path(source string) (string, error) {
-	src, err := Parse(source)
-	if err != nil {
-		return "", err
-	}
-	if src.kind == fromDisk {
-		return src.files[0], nil
-	}
-	return filepath.Join(s.opt.Dir, modelDir, src.key, src.names()[0]), nil
-}
-
-// Claim keeps a model from being removed, or one that is still to come. Call release once.
-func (s *Store) Claim(source string) (release func()) {
-	src, err := Parse(source)
-	if err != nil {
-		return func() {}
-	}
+// Claim keeps the model of a key from being removed, or one that is still to come.
+func (s *Store) Claim(key string) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.claims[src.key]++
-	return sync.OnceFunc(func() { s.release(src.key) })
+	s.claims[key]++
+	return sync.OnceFunc(func() { s.release(key) })
 }
 
 func (s *Store) release(key string) {
@@ -276,21 +259,20 @@ func (s *Store) release(key string) {
 	}
 }
 
-// Remove removes a model and what has come of one. A claimed one goes as soon as its last
+// Remove removes the model of a key and what has come of one. A claimed one goes as soon as its last
 // claim ends; a download of it goes on. It tells whether it has gone now.
-func (s *Store) Remove(source string) (bool, error) {
-	src, err := Parse(source)
-	if err != nil {
-		return false, err
+func (s *Store) Remove(key string) (bool, error) {
+	if !keyPattern.MatchString(key) {
+		return false, hives.Errorf(hives.CodeInvalid, "%.80q is not the key of a model", key)
 	}
 	defer s.sweep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.claims[src.key] > 0 || s.flights[src.key] != nil {
-		s.doomed[src.key] = true
+	if s.claims[key] > 0 || s.flights[key] != nil {
+		s.doomed[key] = true
 		return false, nil
 	}
-	return true, s.removeLocked(src.key)
+	return true, s.removeLocked(key)
 }
 
 // List is every whole model in the directory, sorted by key. It never waits; it is not to be changed.
