@@ -317,9 +317,11 @@ func TestExitCodes(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	good := filepath.Join(t.TempDir(), "hive.yaml")
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	limited := filepath.Join(t.TempDir(), "limited.yaml")
 	for file, text := range map[string]string{
-		good: fmt.Sprintf("engines: {builtin: {binary: %q}}\n", workerBinary),
-		bad:  "engines: {builtin: {command: [x]}}\n",
+		limited: "engines: {x: {command: [x], models: [m], limits: {cpus: 2}}}\n",
+		good:    fmt.Sprintf("engines: {builtin: {binary: %q}}\n", workerBinary),
+		bad:     "engines: {builtin: {command: [x]}}\n",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -344,6 +346,8 @@ func TestExitCodes(t *testing.T) {
 		"bad external":     {append(base, "--external", "gpu7"), 2, "--external: \"gpu7\" is not a URL"},
 		"external twice":   {append(base, "--external", "http://a:1", "--external", "http://a:2"), 2, "as in a-2=http://a:2"},
 		"bad ports":        {append(base, "--port-range", "5"), 2, "--port-range: \"5\" is no range of ports"},
+		"limits in vain":   {append(base, "--config", limited), 2, "--cgroup: is missing: the limits of engine x"},
+		"no cgroup":        {append(base, "--cgroup", t.TempDir()), 2, "--cgroup: open "},
 		"no key":           {append(base, "--external", "http://a:1", "--external-key-env", "NOT_SET"), 2, "NOT_SET is not set"},
 		"version":          {[]string{"--version"}, 0, ""},
 		"help":             {[]string{"serve", "--help"}, 0, ""},

@@ -34,6 +34,7 @@ type Options struct {
 	LlamaSwap    string
 	PrintModels  bool
 	PortRange    string
+	Cgroup       string
 	Version      bool
 }
 
@@ -61,6 +62,7 @@ func (o *Options) flags() *pflag.FlagSet {
 	f.StringVar(&o.LlamaSwap, "llama-swap", "", "config file of llama-swap whose models are engines of this hive")
 	f.BoolVar(&o.PrintModels, "print-models", false, "print what --llama-swap says of models that belongs into the cluster's catalog (aliases, ttl), for rbee-keeper apply, and exit")
 	f.StringVar(&o.PortRange, "port-range", "", "loopback ports for engines, such as 20000-20999; the system's choice when left out")
+	f.StringVar(&o.Cgroup, "cgroup", "", "cgroup v2 directory, writable for this hive and without processes, in which engines with limits get groups of their own")
 	settings.ConfigFlag(f)
 	f.StringSliceVar(&o.External, "external", nil, "an OpenAI server that runs already, as URL or NAME=URL (repeat, or separate by commas); its models are read from it")
 	f.StringVar(&o.ExternalKey, "external-key-env", "", "name of the environment variable with the API key for the servers of --external")

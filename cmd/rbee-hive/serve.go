@@ -86,6 +86,11 @@ func (s *Serve) Validate() error {
 	if problem := s.Sections.Models.validate(); problem != "" {
 		return errors.New(problem)
 	}
+	if o.Cgroup != "" {
+		if err := engine.CheckCgroup(o.Cgroup); err != nil {
+			return s.src.Errorf("cgroup", "%v", err)
+		}
+	}
 	engines, noEngines := s.engines()
 	if o.PrintModels {
 		return noEngines
@@ -119,7 +124,7 @@ func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Con
 	}
 	return agent.Config{
 		ID: o.ID, Addr: o.Addr, AdvertiseURL: o.AdvertiseURL, Queens: o.Queens, Token: o.Token, DataDir: o.DataDir,
-		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines, Ports: s.ports,
+		Version: version.Short(), Labels: s.Sections.Labels, Devices: s.Sections.Devices, Engines: engines, Ports: s.ports, Cgroup: o.Cgroup,
 		Models:     s.Sections.Models.options(o.ModelsDir),
 		RetainRuns: o.RetainRuns, OfflineAfter: o.OfflineAfter,
 		DrainTimeout: zeroIsNone(o.DrainTimeout), FirstToken: zeroIsNone(o.FirstToken), InterToken: zeroIsNone(o.InterToken), MaxTokens: o.MaxTokens,
@@ -161,6 +166,9 @@ func (s *Serve) engines() ([]engine.Definition, error) {
 		d, err := spec.Definition(name)
 		if err != nil {
 			return nil, err
+		}
+		if d.Limits != (engine.Limits{}) && s.Options.Cgroup == "" {
+			return nil, s.src.Errorf("cgroup", "is missing: the limits of engine %s are kept in a cgroup v2 directory, such as /sys/fs/cgroup/rbee", name)
 		}
 		out = append(out, d)
 	}

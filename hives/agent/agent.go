@@ -159,7 +159,7 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store, shelf *shelf) *h
 func (a *Agent) workshop(h *hive) *workshop {
 	return &workshop{
 		menu: h.menu, shelf: h.shelf, devices: h.devices.has, environ: h.devices.environ, free: h.devices.free, supervise: a.seams.supervise,
-		logDir: filepath.Join(a.cfg.DataDir, "workers"), ports: a.cfg.Ports, mark: a.cfg.DataDir, group: &h.group,
+		logDir: filepath.Join(a.cfg.DataDir, "workers"), ports: a.cfg.Ports, cgroup: a.cfg.Cgroup, mark: a.cfg.DataDir, group: &h.group,
 		logger: a.cfg.Logger.Named("worker"), on: workerEvents{moved: h.workerMoved, over: h.table.workerOver},
 	}
 }

@@ -40,6 +40,7 @@ type Config struct {
 	Engines []engine.Definition
 	Models  models.Options   // Dir empty: models in DataDir; logger and key of peers are the agent's own
 	Ports   engine.PortRange // of engines; the zero value leaves it to the system
+	Cgroup  string           // cgroup v2 directory for engines with limits, as engine.CheckCgroup wants it
 
 	RetainRuns   time.Duration // how long ended runs stay readable; 1 h
 	RetainBytes  int64         // at most so many bytes of them; 1 GiB

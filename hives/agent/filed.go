@@ -97,3 +97,10 @@ func (f *filed) Alive(generation uint64) {
 		sup.Alive(generation)
 	}
 }
+
+// Doubt has the engine asked for its health.
+func (f *filed) Doubt() {
+	if sup, _ := f.inner(); sup != nil {
+		sup.Doubt()
+	}
+}

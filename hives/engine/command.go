@@ -58,7 +58,11 @@ func (l Launch) Digest() (string, error) {
 			return "", err
 		}
 	}
-	text, err := json.Marshal([]any{l.ID, l.Model.Ref, l.Device, v.Slots, argv, env, l.Definition.Dir, l.Definition.Proxy})
+	parts := []any{l.ID, l.Model.Ref, l.Device, v.Slots, argv, env, l.Definition.Dir}
+	if d := l.Definition; d.Proxy != "" || d.Limits != (Limits{}) {
+		parts = append(parts, d.Proxy, d.Limits)
+	}
+	text, err := json.Marshal(parts)
 	if err != nil {
 		return "", err
 	}
@@ -142,6 +146,9 @@ func (d Definition) Validate() error {
 		return fieldError(d.Name, "stop_grace", "must not be negative: use 10s, or 0s to kill at once")
 	case d.Dir != "" && !filepath.IsAbs(d.Dir):
 		return fieldError(d.Name, "dir", "%.200q: use an absolute path", d.Dir)
+	}
+	if err := d.Limits.validate(d.Name); err != nil {
+		return err
 	}
 	if err := d.validateTemplates(); err != nil {
 		return err

@@ -52,6 +52,7 @@ type Definition struct {
 	StopSignal   syscall.Signal // asks a process to end; 0: SIGTERM
 	Restart      Restart        // empty: always
 	CrashLimit   CrashLimit     // zero: Options.Restarts
+	Limits       Limits         // what its processes may take
 	// StopCommand, if there is one, is run instead of sending StopSignal; it may use PID.
 	StopCommand []string
 	// Proxy is the template of the base URL that the engine is reached by; empty: its port on

@@ -35,6 +35,7 @@ func (w *Worker) finish(p *process, g *generation, over verdict, l life) (verdic
 	if !within(p.done, w.timing.killWait) {
 		return over, w.fail(stuck, "", fmt.Sprintf("process %d outlived SIGKILL for %v: its device may need a reset", p.pid, w.timing.killWait))
 	}
+	killed := w.release()
 	back()
 	w.trimLog()
 	if over.stop {
@@ -44,9 +45,32 @@ func (w *Worker) finish(p *process, g *generation, over verdict, l life) (verdic
 	if !over.killed {
 		over.why, over.clean = over.why+": "+p.how, p.clean
 	}
-	over = w.judge(over, loading, l.free)
+	over = w.judge(over, loading, l.free, killed)
 	w.lost(over.code, w.withLog(over.why))
 	return over, nil
+}
+
+// confine holds the process that comes next to the definition's limits, or one that is there.
+func (w *Worker) confine() (err error) {
+	limits := w.launch.Definition.Limits
+	if limits == (Limits{}) {
+		return nil
+	}
+	if w.group, err = newCgroup(w.options.Cgroup, w.launch.ID); err == nil {
+		err = w.group.hold(limits)
+	}
+	return err
+}
+
+// release ends what is left of the process's cgroup; true when it was ended for its memory.
+func (w *Worker) release() (killed bool) {
+	if w.group == nil {
+		return false
+	}
+	killed = w.group.oomKilled()
+	w.group.end()
+	w.group = nil
+	return killed
 }
 
 // askToEnd gives a process its time to end by itself.
@@ -76,7 +100,7 @@ func (w *Worker) runStopCommand(p *process) (wait func()) {
 	var stopper *process
 	if err == nil {
 		w.log.note("%s stopping by %s", time.Now().UTC().Format(time.RFC3339), argv[0])
-		stopper, err = startProcess(argv, env, d.Dir, w.log.output())
+		stopper, err = startProcess(argv, env, d.Dir, w.log.output(), nil)
 	}
 	if err != nil {
 		w.logger.Warn("the command that stops the engine cannot be started: it gets a signal", "error", err)

@@ -38,9 +38,10 @@ func saysNoMemory(lines []string) (string, bool) {
 
 // judge finds out whether a process died of too little memory. A load that did is not simply
 // tried again: the cluster makes room first. free is what its device had before, -1 if unknown.
-func (w *Worker) judge(v verdict, loading bool, free int64) verdict {
+// killed: the system has ended it at the limit of its cgroup.
+func (w *Worker) judge(v verdict, loading bool, free int64, killed bool) verdict {
 	line, said := saysNoMemory(w.log.sinceStart())
-	if v.clean || !said {
+	if v.clean || !said && !killed {
 		return v
 	}
 	var parts []string
@@ -50,7 +51,12 @@ func (w *Worker) judge(v verdict, loading bool, free int64) verdict {
 	if free >= 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s were free before it", gib(free), w.launch.Device))
 	}
-	parts = append(parts, fmt.Sprintf("it said: %.300s", line))
+	if killed {
+		parts = append(parts, fmt.Sprintf("the system ended it at its limit of %s", gib(int64(w.launch.Definition.Limits.Memory))))
+	}
+	if said {
+		parts = append(parts, fmt.Sprintf("it said: %.300s", line))
+	}
 	v.code = hives.CodeOutOfMemory
 	v.why = fmt.Sprintf("out of memory on %s (%s): %s", w.launch.Device, strings.Join(parts, "; "), v.why)
 	v.final = loading

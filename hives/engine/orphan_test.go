@@ -20,7 +20,7 @@ func startOrphan(t *testing.T, mark string, args ...string) (*process, Orphan) {
 		t.Fatal(err)
 	}
 	out := startLog(t, 1<<20)
-	p, err := startProcess(append([]string{os.Args[0], "-idle"}, args...), env, "", out.output())
+	p, err := startProcess(append([]string{os.Args[0], "-idle"}, args...), env, "", out.output(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,14 +25,21 @@ type process struct {
 }
 
 // startProcess starts argv. It writes to out by itself, so that it can outlive this agent; out
-// may be nil. The caller must wait for done.
-func startProcess(argv, env []string, dir string, out *os.File) (*process, error) {
+// may be nil, and in, which else holds it. The caller must wait for done.
+func startProcess(argv, env []string, dir string, out *os.File, in *cgroup) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir = env, dir
 	if out != nil {
 		cmd.Stdout, cmd.Stderr = out, out
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if in != nil {
+		done, err := in.into(cmd.SysProcAttr)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

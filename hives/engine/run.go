@@ -97,6 +97,9 @@ func (w *Worker) resume(ctx context.Context) (verdict, error) {
 	if err != nil {
 		return w.didNotStart(err), nil
 	}
+	if err := w.confine(); err != nil {
+		w.logger.Warn("the limits of an adopted engine cannot be set again", "error", err)
+	}
 	ports.hold(a.Port)
 	defer ports.giveBack(a.Port)
 	w.log.note("%s adopted %d", time.Now().UTC().Format(time.RFC3339), a.PID)
@@ -129,7 +132,10 @@ func (w *Worker) spawn(port int, key string) (*process, error) {
 		return nil, err
 	}
 	w.log.note("%s starting %s", time.Now().UTC().Format(time.RFC3339), argv[0])
-	p, err := startProcess(argv, env, w.launch.Definition.Dir, w.log.output())
+	if err := w.confine(); err != nil {
+		return nil, fmt.Errorf("engine %s: %w", w.launch.Definition.Name, err)
+	}
+	p, err := startProcess(argv, env, w.launch.Definition.Dir, w.log.output(), w.group)
 	if err != nil {
 		return nil, fmt.Errorf("engine %s: %w", w.launch.Definition.Name, err)
 	}

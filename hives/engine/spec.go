@@ -30,6 +30,7 @@ type Spec struct {
 	StopCommand  []string          `yaml:"stop_command"`
 	Restart      Restart           `yaml:"restart"`
 	CrashLimit   *CrashLimit       `yaml:"crash_limit"`
+	Limits       Limits            `yaml:"limits"`
 	ModelName    string            `yaml:"model_name"`
 	ModelsFrom   string            `yaml:"models_from"` // ollama: beside Models, or all
 	Models       []ModelSpec       `yaml:"models"`
@@ -58,7 +59,7 @@ type ModelSpec struct {
 
 // Keys that each kind of entry may have.
 var (
-	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace", "stop_signal", "stop_command", "restart", "crash_limit"}
+	commonKeys   = []string{"env", "dir", "start_timeout", "stop_grace", "stop_signal", "stop_command", "restart", "crash_limit", "limits"}
 	commandKeys  = append([]string{"command", "proxy", "api", "health", "health_status", "model_name", "models", "models_from", "slots"}, commonKeys...)
 	readyKeys    = append([]string{"binary", "extra_args"}, commandKeys...)
 	builtinKeys  = append([]string{"binary", "args", "slots", "vram_bytes"}, commonKeys...)
@@ -142,7 +143,7 @@ func (s Spec) Definition(name string) (Definition, error) {
 func (s Spec) define(name string) (Definition, error) {
 	d := Definition{
 		Name: name, Command: slices.Clone(s.Command), Env: maps.Clone(s.Env), Dir: s.Dir,
-		StopCommand: slices.Clone(s.StopCommand), Proxy: s.Proxy,
+		StopCommand: slices.Clone(s.StopCommand), Proxy: s.Proxy, Limits: s.Limits,
 		Health:       cmp.Or(s.Health, DefaultHealth),
 		HealthStatus: cmp.Or(s.HealthStatus, DefaultHealthStatus),
 		StartTimeout: cmp.Or(time.Duration(s.StartTimeout), DefaultStartTimeout),

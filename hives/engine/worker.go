@@ -43,6 +43,9 @@ type Options struct {
 	// Mark is put into the process's environment so that FindOrphans(Mark) finds it after the
 	// agent was killed. Use something only this hive has, such as its data directory.
 	Mark string
+	// Cgroup is the cgroup v2 directory in which a worker with limits gets a group of its own;
+	// CheckCgroup has seen it.
+	Cgroup string
 	// Ports are where its port comes from.
 	Ports PortRange
 	// Adopt is a process of this very launch that an earlier agent has left behind: Run goes on
@@ -118,6 +121,7 @@ type Worker struct {
 	log     *logFile
 	logger  hclog.Logger
 
+	group      *cgroup                    // of its processes; nil without limits. Only Run uses it
 	snapshot   atomic.Pointer[Snapshot]   // written only by Run
 	generation atomic.Pointer[generation] // written only by Run
 }
@@ -207,6 +211,9 @@ func (w *Worker) rehearse() (err error) {
 	if d.External != nil {
 		w.timing.readyProbe = externalProbe
 		return nil
+	}
+	if d.Limits != (Limits{}) && w.options.Cgroup == "" {
+		return fieldError(d.Name, "limits", "cannot be kept: give this hive a cgroup v2 directory with --cgroup")
 	}
 	if d.Proxy != "" {
 		base, err := render(d.Proxy, v)
