@@ -68,6 +68,17 @@ func (m *menu) now() []engine.Definition {
 	return out
 }
 
+// secrets are the variables that hold the keys of servers.
+func (m *menu) secrets() []string {
+	var out []string
+	for _, d := range m.engines {
+		if d.External != nil && d.External.KeyEnv != "" {
+			out = append(out, d.External.KeyEnv)
+		}
+	}
+	return out
+}
+
 // doubt has the list of an engine read at once: a worker of it has lost its server.
 func (m *menu) doubt(name string) {
 	if l := m.lists[name]; l != nil {

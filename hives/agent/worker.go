@@ -154,7 +154,7 @@ func (s *workshop) supervisor(w *worker, l engine.Launch, o engine.Options) (_ s
 	}
 	o.Environ = func() []string { return s.environ(l.Device) }
 	o.Free = func(ctx context.Context) (int64, bool) { return s.free(ctx, l.Device) }
-	o.Cgroup = s.cgroup
+	o.Cgroup, o.Secrets = s.cgroup, s.menu.secrets()
 	o.LogDir, o.Ports, o.Mark, o.Notify, o.Logger = s.logDir, s.ports, s.mark, w.notify, s.logger
 	return s.supervise(l, o)
 }

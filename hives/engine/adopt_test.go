@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +135,14 @@ func TestAnEngineIsAdoptedWhileItLoads(t *testing.T) {
 
 func TestAnAdoptedEngineThatHangsIsKilled(t *testing.T) {
 	p := leave(t, t.TempDir())
+	// While it does not listen, anybody on the machine may get its port, and answer for it.
+	eventually(t, "it listens", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("%s:%d", loopback, p.Port))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
 	if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

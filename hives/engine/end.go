@@ -95,7 +95,7 @@ func (w *Worker) runStopCommand(p *process) (wait func()) {
 	argv, err := d.arguments("stop_command", d.StopCommand, v)
 	var env []string
 	if err == nil {
-		env, err = d.environ(v, w.options.Environ(), w.options.Mark, w.launch.ID)
+		env, err = w.environ(v)
 	}
 	var stopper *process
 	if err == nil {

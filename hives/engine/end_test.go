@@ -97,6 +97,13 @@ func TestOnlyALoadFailsAtOnceForMemory(t *testing.T) {
 	_ = syscall.Kill(s.PID, syscall.SIGKILL)
 	w.until("ready again", func(s Snapshot) bool { return s.State == hives.WorkerReady && s.Generation == 2 })
 
+	d := definition("-say", "warning: failed to allocate pinned memory", "-loading-until", "/no/such/file")
+	d.StartTimeout = 300 * time.Millisecond
+	w = runWorker(t, d, func(w *Worker) { w.options.Restarts = -1 })
+	if err := w.end(); err == nil || w.State().Code == hives.CodeOutOfMemory {
+		t.Fatal("it was only slow", err, w.State())
+	}
+
 	l := startLog(t, 1<<20)
 	say(t, l, "CUDA out of memory\n")
 	l.note("starting again")

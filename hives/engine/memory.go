@@ -36,12 +36,12 @@ func saysNoMemory(lines []string) (string, bool) {
 	return "", false
 }
 
-// judge finds out whether a process died of too little memory. A load that did is not simply
+// judge finds out whether a process died by itself of too little memory. A load that did is not simply
 // tried again: the cluster makes room first. free is what its device had before, -1 if unknown.
 // killed: the system has ended it at the limit of its cgroup.
 func (w *Worker) judge(v verdict, loading bool, free int64, killed bool) verdict {
 	line, said := saysNoMemory(w.log.sinceStart())
-	if v.clean || !said && !killed {
+	if v.clean || v.killed || !said && !killed {
 		return v
 	}
 	var parts []string

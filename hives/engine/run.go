@@ -43,7 +43,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		if !ok {
 			return w.fail(gaveUp, cmp.Or(over.code, hives.CodeCrashLoop), w.withLog(budget.spent(over.why)))
 		}
-		w.logger.Warn("engine will be started again", "reason", over.why, "in", wait)
+		w.logger.Warn("engine is lost, another try follows", "reason", over.why, "in", wait)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait):

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +63,9 @@ type Options struct {
 	// 3 in 10 min; negative for none.
 	Restarts      int
 	RestartWindow time.Duration
+	// Secrets are the names of variables of the agent's environment that are not the engine's
+	// business, such as the keys of other engines.
+	Secrets []string
 	// Environ gives the NAME=value pairs that hold a process to its device; the definition's own
 	// win over them. It is asked before each start and must not block. Nil for none.
 	Environ func() []string
@@ -237,6 +242,17 @@ func (w *Worker) command(v Vars) (argv, env []string, err error) {
 	if argv, err = w.launch.Definition.argv(v); err != nil {
 		return nil, nil, err
 	}
-	env, err = w.launch.Definition.environ(v, w.options.Environ(), w.options.Mark, w.launch.ID)
+	env, err = w.environ(v)
 	return argv, env, err
+}
+
+// environ is the environment of the worker's processes.
+func (w *Worker) environ(v Vars) ([]string, error) {
+	d := w.launch.Definition
+	env, err := d.environ(v, w.options.Environ(), w.options.Mark, w.launch.ID)
+	return slices.DeleteFunc(env, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, own := d.Env[name]
+		return !own && slices.Contains(w.options.Secrets, name)
+	}), err
 }

@@ -361,6 +361,18 @@ func TestNewWorkerRefuses(t *testing.T) {
 	}
 }
 
+func TestTheKeysOfOtherEnginesAreNotTheEngines(t *testing.T) {
+	t.Setenv("BOX7_KEY", "secret")
+	t.Setenv("BOX8_KEY", "secret")
+	d := definition()
+	d.Env = map[string]string{"BOX8_KEY": "own"}
+	w := &Worker{launch: Launch{ID: "w1", Definition: d}, options: Options{Secrets: []string{"BOX7_KEY", "BOX8_KEY"}, Environ: func() []string { return nil }}}
+	env, err := w.environ(Vars{})
+	if text := lines(env...); err != nil || strings.Contains(text, "BOX7_KEY") || !strings.Contains(text, "BOX8_KEY=own") || !strings.Contains(text, "PATH=") {
+		t.Fatal(err, text)
+	}
+}
+
 func TestTheAgentsSecretsAreNotTheEngines(t *testing.T) {
 	t.Setenv("RBEE_TOKEN", "secret")
 	env, err := definition().environ(Vars{}, nil, "mark", "w1")
