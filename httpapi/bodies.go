@@ -13,6 +13,7 @@ import (
 
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
+	"queen-rbee/hives"
 )
 
 // budget bounds the bytes of bodies in hand at once, from their first byte until they are
@@ -35,6 +36,31 @@ func (b *budget) bound(name string) cluster.Bound {
 
 // machineBodies is the budget in bytes of hives and queens.
 const machineBodies = 128 << 20
+
+// wholeAnswers is the budget in bytes of answers that are not streamed.
+const wholeAnswers = 512 << 20
+
+// holdAnswer reserves room for a job's answer, or says that there is none now: what the hive has
+// is still there a moment later. A reader holds it until letGoAnswer.
+func (r *reader) holdAnswer(a *hives.Answer) error {
+	if a == nil || a.Bytes <= r.held {
+		return nil
+	}
+	if a.Bytes < 0 || !r.s.answers.free.TryAcquire(a.Bytes-r.held) {
+		r.s.answers.refused.Add(1)
+		return fsm.Errorf(codeBusy, "this queen has its limit of %d bytes of answers in hand", r.s.answers.bytes)
+	}
+	r.s.answers.held.Add(a.Bytes - r.held)
+	r.held = a.Bytes
+	return nil
+}
+
+// letGoAnswer gives that room back, once the answer is written.
+func (r *reader) letGoAnswer() {
+	r.s.answers.free.Release(r.held)
+	r.s.answers.held.Add(-r.held)
+	r.held = 0
+}
 
 // bodyStep is what is reserved for a body in bytes before its first byte is there.
 const bodyStep = 16 << 10

@@ -53,6 +53,7 @@ func (s *Server) bounds() []cluster.Bound {
 		{Name: "blocking_queries", Limit: s.queries.limit, Used: s.queries.held.Load, Refused: s.queries.refused.Load},
 		s.clients.bound("body_bytes"),
 		s.machines.bound("machine_body_bytes"),
+		s.answers.bound("answer_bytes"),
 	}
 }
 

@@ -85,7 +85,7 @@ func (r *reader) execute(job *fsm.Job) hives.Execute {
 	e := hives.Execute{
 		Epoch: r.s.queen.View().Meta().Epoch.String(), Incarnation: job.Incarnation,
 		JobID: job.ID, Attempt: job.Attempt, AssignedIndex: job.AssignedIndex,
-		API: r.sink.api(), Whole: r.sink.whole(), Path: job.Path,
+		API: r.sink.api(), Whole: r.sink.whole(), Path: job.Path, ContentType: job.ContentType,
 		Begin: hives.Begin{Seq: job.Begin.Seq, I: job.Begin.I},
 		From:  r.has.n, Follow: true, Client: !job.Detached, Mode: hives.Attached, GraceMillis: job.Grace.Milliseconds(),
 	}
@@ -102,7 +102,11 @@ func (r *reader) execute(job *fsm.Job) hives.Execute {
 		if err != nil {
 			r.s.log.Error("body of a job does not open", "job", job.ID, "error", err)
 		}
-		e.Body = body
+		if job.ContentType == "" {
+			e.Body = body
+		} else {
+			e.Data = body
+		}
 	}
 	return e
 }
@@ -138,6 +142,9 @@ func (r *reader) copy(stream *hives.Stream, job *fsm.Job) (whole bool, err error
 
 // ended reads what is behind the end mark.
 func (r *reader) ended(stream *hives.Stream, job *fsm.Job, end *hives.Terminal) error {
+	if err := r.holdAnswer(end.Answer); err != nil {
+		return err
+	}
 	rest, err := stream.Rest()
 	if err != nil {
 		return err

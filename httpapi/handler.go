@@ -35,7 +35,8 @@ type request struct {
 	tenant    string
 	admin     bool
 	body      []byte
-	unread    bool // a body comes that was not read
+	said      []byte // what identifies the body, where that is not its bytes
+	unread    bool   // a body comes that was not read
 	vars      map[string]string
 	view      *fsm.View
 	graceTime time.Duration // of X-Rbee-Grace, below 0 when not given

@@ -244,6 +244,7 @@ func (s *Server) jobResult(w http.ResponseWriter, r *request) error {
 	defer closeStream()
 	sink := &wholeSink{form: hives.APITask}
 	rd := &reader{s: s, id: j.ID}
+	defer rd.letGoAnswer()
 	if err := s.stream(r.Context(), rd, sink, 0); err != nil {
 		return err
 	}
@@ -252,6 +253,9 @@ func (s *Server) jobResult(w http.ResponseWriter, r *request) error {
 
 // writeResult answers with what a whole sink has collected.
 func writeResult(w http.ResponseWriter, sink *wholeSink) error {
+	if sink.answer != nil {
+		return writeAnswer(w, sink.answer.ContentType, sink.folded)
+	}
 	res, err := resultOf(sink.job, sink.folded)
 	if err != nil {
 		return err
@@ -271,6 +275,9 @@ func (s *Server) jobBody(w http.ResponseWriter, r *request) error {
 	body, err := j.Body.Open(fsm.MaxBody)
 	if err != nil {
 		return err
+	}
+	if j.ContentType != "" {
+		return writeAnswer(w, j.ContentType, body)
 	}
 	return writeBytes(w, body)
 }

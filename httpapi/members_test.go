@@ -23,7 +23,7 @@ func TestHivesAreToldWhoIsAMember(t *testing.T) {
 		}
 	}
 	is("a beat", w.beat(func(*hives.Heartbeat) {}).Queens, "http://127.0.0.1:1")
-	w.queen.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q2", Boot: "b2", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:2", Level: 1}}})
+	w.queen.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q2", Boot: "b2", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:2", Level: fsm.CurrentLevel}}})
 	is("a beat after a queen has joined", w.beat(func(*hives.Heartbeat) {}).Queens, "http://127.0.0.1:1", "http://127.0.0.1:2")
 
 	reg := `{"id":"h2","boot":"b1","url":"http://h2:1","version":"test","devices":[],"labels":{},"engines":[]}`

@@ -31,6 +31,7 @@ type reader struct {
 	tries   int    // failed attachments in a row
 	onGone  func() // ends the request's context when the pump sees its client go
 	end     *heldEnd
+	held    int64 // bytes of the budget for answers
 }
 
 // heldEnd is the end of an attempt as its hive gave it, held back until it is committed.
@@ -209,6 +210,9 @@ func (r *reader) finish(ctx context.Context, watch Watch, job *fsm.Job) error {
 	var rest []byte
 	if r.end != nil && r.end.attempt == job.Attempt {
 		rest = r.end.rest
+		if whole, ok := r.sink.(*wholeSink); ok {
+			whole.answer = r.end.record.Answer
+		}
 	}
 	// Where the record is lost (Events 0), the end follows what this reader was sent.
 	return r.sink.end(job, max(job.Events, r.has.n), rest)

@@ -87,6 +87,7 @@ type Server struct {
 	background          sync.WaitGroup
 	lifeMu              sync.Mutex // orders the background's last Add before its Wait
 	clients, machines   *budget    // of bodies
+	answers             *budget    // of those that are not streamed
 }
 
 // New makes a server; it starts nothing.
@@ -110,6 +111,7 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, queen: cfg.Queen, hives: cfg.Hives, log: cfg.Logger.Named("http"), keepAlive: keepAlive, silence: silence, headerTime: 5 * time.Second, idleTime: 2 * time.Minute}
 	s.door, s.queries.limit = door.New(cfg.MaxConns), maxQueries
 	s.clients, s.machines = newBudget(cfg.MaxBodies), newBudget(machineBodies)
+	s.answers = newBudget(wholeAnswers)
 	s.life, s.endLife = context.WithCancel(context.Background())
 	s.drain, s.beginDrain = context.WithCancel(s.life)
 	s.metrics = newMetrics(cfg.Registry, cfg.Queen, &s.streams)

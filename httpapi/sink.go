@@ -171,10 +171,11 @@ func (o openAISink) fail(err error) error {
 // errWritten marks a failure that the client has been told inside its stream.
 var errWritten = errors.New("told inside the stream")
 
-// wholeSink keeps nothing but the folded answer of the end.
+// wholeSink keeps nothing but the answer of the end: folded from a stream, or as it came.
 type wholeSink struct {
 	form   string // hives.APITask or hives.APIOpenAI
 	job    *fsm.Job
+	answer *hives.Answer // what folded is, if it came as it is
 	folded []byte
 }
 
@@ -204,6 +205,10 @@ func (w *wholeSink) end(job *fsm.Job, _ uint64, rest []byte) error {
 	}
 	if job.State != fsm.JobComplete {
 		return &jobError{job: job.ID, err: endError(job)}
+	}
+	if w.answer != nil && int64(len(rest)) == w.answer.Bytes {
+		w.folded = rest
+		return nil
 	}
 	for line := range bytes.Lines(rest) {
 		if data, ok := bytes.CutPrefix(line, []byte("data: ")); ok {

@@ -463,7 +463,7 @@ func TestUnknownHereIsAskedOfTheLeader(t *testing.T) {
 	w := newWorld(t)
 	old := w.queen.View()
 	w.register()
-	w.queen.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q2", Boot: "b2", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:2", Level: 1}}})
+	w.queen.must(schedule.Request{Member: &schedule.Member{Queen: fsm.Queen{ID: "q2", Boot: "b2", Role: fsm.RoleVoter, HTTP: "http://127.0.0.1:2", Level: fsm.CurrentLevel}}})
 	for _, c := range [][3]string{
 		{"GET", "/v1/models/" + testModel, ""}, {"POST", "/v2/cluster/transfer", `{"to":"q2"}`},
 	} {

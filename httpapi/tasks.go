@@ -104,7 +104,11 @@ func (s *Server) submit(w http.ResponseWriter, r *request, job fsm.Job, within t
 	if job.IdempotencyKey != "" {
 		h := sha256.New()
 		h.Write([]byte(r.URL.Path + "\n"))
-		h.Write(r.body)
+		if r.said != nil {
+			h.Write(r.said)
+		} else {
+			h.Write(r.body)
+		}
 		h.Sum(job.RequestHash[:0])
 	}
 	if !job.Detached {

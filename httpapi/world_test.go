@@ -15,11 +15,15 @@ import (
 	"queen-rbee/cluster"
 	"queen-rbee/fsm"
 	"queen-rbee/hives"
+	"queen-rbee/hives/engine/enginetest"
 	"queen-rbee/hives/fleet"
 	"queen-rbee/schedule"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	enginetest.Main()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	apiKey    = "rbee-key-of-these-tests"

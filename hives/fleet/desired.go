@@ -83,7 +83,7 @@ func (f *Fleet) desired(view *fsm.View, hive *fsm.Hive) hives.Desired {
 func DesiredRun(j *fsm.Job, now fsm.Time) hives.DesiredRun {
 	r := hives.DesiredRun{
 		JobID: j.ID, Attempt: j.Attempt, Incarnation: j.Incarnation, WorkerID: j.Worker,
-		AssignedIndex: j.AssignedIndex, API: j.API, Path: j.Path,
+		AssignedIndex: j.AssignedIndex, API: j.API, Path: j.Path, ContentType: j.ContentType,
 		Begin: hives.Begin{Seq: j.Begin.Seq, I: j.Begin.I}, Stream: j.Stream,
 		Mode: hives.Attached, GraceMillis: j.Grace.Milliseconds(), End: endings[j.Ending],
 	}
