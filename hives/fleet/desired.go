@@ -8,8 +8,24 @@ import (
 	"queen-rbee/hives"
 )
 
+// company is how long a change waits for others, and lets who asked for it go first: what a
+// client waits for is brought by a doorbell meanwhile, and each answer lists all that is there.
+const company = 2 * time.Millisecond
+
+// gather waits for company.
+func gather(ctx context.Context) error {
+	t := time.NewTimer(company)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Desired answers the pipe down: everything that should be on a hive, as soon as its row
-// has changed after index, or after wait. A replica behind index waits until it is not, or
+// has changed after index (what comes shortly after that is with it), or after wait. A replica behind index waits until it is not, or
 // answers replica_behind. Strong reads see every write acknowledged before.
 func (f *Fleet) Desired(ctx context.Context, id string, index uint64, wait time.Duration, strong bool) (hives.Desired, error) {
 	if strong {
@@ -35,6 +51,9 @@ func (f *Fleet) Desired(ctx context.Context, id string, index uint64, wait time.
 		}
 		select {
 		case <-watch.C():
+			if err := gather(ctx); err != nil {
+				return hives.Desired{}, err
+			}
 			view = f.queen.View()
 		case <-timer.C:
 			return f.desired(f.queen.View(), hive), nil
