@@ -119,7 +119,7 @@ func (s *stream) run(ctx context.Context, url string, body []byte) error {
 		return err
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	resp, src, err := ask(ctx, req, len(body), s.options)
+	resp, src, err := ask(ctx, req, s.options)
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,11 @@ func newPost(ctx context.Context, url string, body []byte, contentType, key stri
 	return req, nil
 }
 
-// ask makes the round trip of a request with a body of size bytes. Anything but a 200 is an
-// error with a code; of a 200 the caller reads the body from src and closes it.
-func ask(ctx context.Context, req *http.Request, size int, o StreamOptions) (*http.Response, *watched, error) {
+// ask makes the round trip. Anything but a 200 is an error with a code; of a 200 the caller
+// reads the body from src and closes it.
+func ask(ctx context.Context, req *http.Request, o StreamOptions) (*http.Response, *watched, error) {
 	// No Client: no redirects, no timeout over the whole answer.
-	asked, err := send(req, size)
+	asked, err := send(req)
 	if err != nil {
 		return nil, nil, broken(ctx, err, "before it answered")
 	}

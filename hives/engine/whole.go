@@ -37,7 +37,7 @@ func Whole(ctx context.Context, baseURL, path string, body []byte, o StreamOptio
 	if err != nil {
 		return Answer{}, Result{}, err
 	}
-	resp, src, err := ask(ctx, req, len(body), o)
+	resp, src, err := ask(ctx, req, o)
 	if err != nil {
 		return Answer{}, Result{}, err
 	}
