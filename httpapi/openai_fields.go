@@ -83,7 +83,7 @@ func readOpenAI(body []byte, shapes map[string]shape, needed ...string) (*openAI
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFields(fields, slices.Sorted(maps.Keys(shapes)), false); err != nil {
+	if err := checkNames(fields, shapes); err != nil {
 		return nil, err
 	}
 	o := &openAIRequest{}
@@ -114,6 +114,24 @@ func readOpenAI(body []byte, shapes map[string]shape, needed ...string) (*openAI
 		return nil, errField("max_tokens", "is given beside max_completion_tokens; give one of them")
 	}
 	return o, nil
+}
+
+// checkNames is checkFields for fields that have shapes.
+func checkNames(fields []field, shapes map[string]shape) error {
+	for i, f := range fields {
+		if shapes[f.name] != nil {
+			if slices.ContainsFunc(fields[:i], func(other field) bool { return other.name == f.name }) {
+				return errField(f.name, "is given twice")
+			}
+			continue
+		}
+		for known := range shapes { // at most one fits
+			if strings.EqualFold(known, f.name) {
+				return errField(f.name, "write it as %s", known)
+			}
+		}
+	}
+	return nil
 }
 
 // jsonTypes are what the Content-Type of a JSON body may be called; the last is what curl -d says.
