@@ -56,7 +56,7 @@ func (s *Server) runChat(w http.ResponseWriter, r *request, chat chatJob, answer
 	}
 	job := fsm.Job{
 		Model: o.Model, API: hives.APIOpenAI, Path: chat.path, Stream: o.Stream,
-		OnLoss: fsm.LossFail, Body: fsm.PackBody(chat.body),
+		OnLoss: fsm.LossFail, KeepAlive: o.KeepAlive, Body: fsm.PackBody(o.Body),
 	}
 	within, err := r.extensions(&job)
 	if err != nil {

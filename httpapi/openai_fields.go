@@ -27,6 +27,7 @@ var (
 		"seed":              aWhole(-1<<63, 1<<63-1),
 		"logit_bias":        anObject,
 		"user":              aString,
+		keepAliveField:      keepAliveShape,
 	}
 	chatFields = fieldsAnd(commonFields, map[string]shape{
 		"messages":              listOf(1, maxMessages, objectOf(map[string]shape{"role": aName, "content": content}, "role")),
@@ -71,10 +72,13 @@ func fieldsAnd(common, more map[string]shape) map[string]shape {
 	return all
 }
 
-// openAIRequest is what is read of an OpenAI body; the body goes through as it came.
+// openAIRequest is what is read of an OpenAI body, and the body as its engine gets it: as it
+// came, but for what was said to us alone.
 type openAIRequest struct {
-	Model  string
-	Stream bool
+	Model     string
+	Stream    bool
+	KeepAlive fsm.KeepAlive
+	Body      []byte
 }
 
 // readOpenAI reads a body whose fields have shapes; the needed ones must be there.
@@ -113,7 +117,8 @@ func readOpenAI(body []byte, shapes map[string]shape, needed ...string) (*openAI
 	if given(fields, "max_tokens") && given(fields, "max_completion_tokens") && shapes["max_completion_tokens"] != nil {
 		return nil, errField("max_tokens", "is given beside max_completion_tokens; give one of them")
 	}
-	return o, nil
+	o.Body, o.KeepAlive, err = takeKeepAlive(body, fields)
+	return o, err
 }
 
 // checkNames is checkFields for fields that have shapes.

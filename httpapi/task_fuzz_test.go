@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -50,6 +51,7 @@ func FuzzOpenAI(f *testing.F) {
 		}
 	}
 	f.Add([]byte(oddFields))
+	f.Add([]byte(`{"model":"m", "keep_alive" : "5m" , "messages":[{"role":"user"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, shapes := range []map[string]shape{chatFields, completionFields} {
 			o, err := readOpenAI(body, shapes)
@@ -62,6 +64,13 @@ func FuzzOpenAI(f *testing.F) {
 			dec.UseNumber()
 			if err := dec.Decode(&engine); err != nil || engine["model"] != o.Model || o.Stream != (engine["stream"] == true) {
 				t.Errorf("%q is read as %+v, by an engine as %v: %v", body, o, engine, err)
+			}
+			var left map[string]any
+			dec = json.NewDecoder(bytes.NewReader(o.Body))
+			dec.UseNumber()
+			delete(engine, keepAliveField)
+			if err := dec.Decode(&left); err != nil || !reflect.DeepEqual(left, engine) {
+				t.Errorf("%q without keep_alive is %q: %v", body, o.Body, err)
 			}
 		}
 	})

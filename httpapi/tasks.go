@@ -35,6 +35,7 @@ type taskRequest struct {
 	Deadline     string            `json:"deadline"`
 	Labels       map[string]string `json:"labels"`
 	OnWorkerLoss string            `json:"on_worker_loss"`
+	KeepAlive    json.RawMessage   `json:"keep_alive"`
 }
 
 func (t *taskRequest) wantsStream() bool { return t.Stream == nil || *t.Stream }
@@ -258,6 +259,11 @@ func (t *taskRequest) job(limit int) (fsm.Job, error) {
 	}
 	if job.Labels, err = labelsOf(t.Labels); err != nil {
 		return job, err
+	}
+	if !isNull(t.KeepAlive) {
+		if job.KeepAlive, err = keepAliveOf(keepAliveField, t.KeepAlive); err != nil {
+			return job, err
+		}
 	}
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
