@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,36 @@ func TestClients(t *testing.T) {
 			runSuite(t, c, i, name, suite)
 		})
 	}
+	t.Run("keep_alive", func(t *testing.T) { stopsBehind(t, c) })
+}
+
+// stopsBehind asks for a worker that stops when its last run has ended, whatever any SDK's user wanted.
+func stopsBehind(t *testing.T, c *rig.Cluster) {
+	const body = `{"model":"builtin/markov","keep_alive":0,"max_tokens":3,"messages":[{"role":"user","content":"Tell me of the bees"}]}`
+	r, err := c.Call(t.Context(), http.MethodPost, c.Queens[0].URL+"/v1/chat/completions", []byte(body))
+	if err != nil || r.Status != http.StatusOK {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	worker := ""
+	if j, err := c.JobNow(t.Context(), r.Header.Get("X-Rbee-Job-Id")); err != nil {
+		t.Fatal(err)
+	} else {
+		worker = j.Worker
+	}
+	rig.Await(t, streamTime, "the worker being stopped", func(ctx context.Context) error {
+		var list struct {
+			Items []struct{ ID, State string }
+		}
+		if _, err := c.GetAny(ctx, "/v2/workers?limit=1000&consistency=strong", &list); err != nil {
+			return err
+		}
+		for _, w := range list.Items {
+			if w.ID == worker && w.State != "stopped" {
+				return fmt.Errorf("worker %s is %s", w.ID, w.State)
+			}
+		}
+		return nil
+	})
 }
 
 // clients is a directory of testdata/clients.
