@@ -131,8 +131,10 @@ func TestOpenAIErrorHasItsStatus(t *testing.T) {
 	type answer struct {
 		status int
 		body   string
+		again  string // whether an SDK should ask again, where it is told
 	}
 	refused := hives.Terminal{Outcome: hives.Failed, Events: 1, Error: hives.Errorf(hives.CodeInvalid, "no tools here")}
+	late := hives.Terminal{Outcome: hives.Failed, Events: 1, Error: hives.Errorf(hives.CodeDeadlineExceeded, "too late")}
 	for name, tc := range map[string]struct {
 		before string
 		end    hives.Terminal
@@ -140,6 +142,7 @@ func TestOpenAIErrorHasItsStatus(t *testing.T) {
 		says   string
 	}{
 		"refused":        {"id: 1.1\n", refused, http.StatusBadRequest, "no tools here"},
+		"too late":       {"id: 1.1\n", late, http.StatusGatewayTimeout, "too late"},
 		"a chunk came":   {"data: {}\nid: 1.2\n\n", refused, http.StatusOK, "no tools here"},
 		"a comment came": {": \n", refused, http.StatusOK, "no tools here"},
 		"cancelled":      {"id: 1.1\n", hives.Terminal{Outcome: hives.Cancelled, Events: 1}, http.StatusOK, "given up"},
@@ -147,8 +150,8 @@ func TestOpenAIErrorHasItsStatus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := make(chan answer, 1)
 			go func() {
-				status, body, _ := w.read("POST", "/v1/chat/completions", chat)
-				got <- answer{status, body}
+				status, body, h := w.read("POST", "/v1/chat/completions", chat)
+				got <- answer{status, body, h.Get("X-Should-Retry")}
 			}()
 			r := w.hive.next()
 			r.send("%s", tc.before)
@@ -156,6 +159,9 @@ func TestOpenAIErrorHasItsStatus(t *testing.T) {
 			a := <-got
 			if a.status != tc.status || !strings.Contains(a.body, tc.says) || strings.Contains(a.body, "data: ") != (tc.status == http.StatusOK) {
 				t.Errorf("%d %s", a.status, a.body)
+			}
+			if (a.again == "false") != (a.status == http.StatusGatewayTimeout) {
+				t.Errorf("%d says X-Should-Retry: %q", a.status, a.again)
 			}
 		})
 	}
