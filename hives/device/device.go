@@ -30,8 +30,8 @@ type Bytes int64
 
 // Override returns detected with the declared devices laid over it, sorted by id. It changes
 // neither argument. What was measured stays, free memory cut to the declared total; a device
-// that was not detected has no figures. The system's memory is left out where there is another
-// device, unless it is declared: whoever places models would take it for the largest.
+// that was not detected has no figures. The system's memory is left out where another device was
+// detected, unless it is declared: whoever places models would take it for the largest.
 func Override(detected []Device, declared []Declared) []Device {
 	out := slices.Clone(detected)
 	for _, d := range declared {
@@ -46,7 +46,7 @@ func Override(detected []Device, declared []Declared) []Device {
 			dev.FreeBytes = ptr(min(*dev.FreeBytes, dev.TotalBytes))
 		}
 	}
-	if slices.ContainsFunc(out, func(o Device) bool { return o.Kind != KindCPU }) {
+	if slices.ContainsFunc(detected, func(o Device) bool { return o.Kind != KindCPU }) {
 		out = slices.DeleteFunc(out, func(o Device) bool {
 			return o.ID == CPU && !slices.ContainsFunc(declared, func(d Declared) bool { return d.ID == CPU })
 		})
