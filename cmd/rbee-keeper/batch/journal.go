@@ -80,7 +80,7 @@ func (j *journal) begin(digest string) error {
 	}
 	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s exists, and no run of it is open: remove it, or name another --out", j.path)
+		return fmt.Errorf("%s is there already, and no interrupted run to go on with: remove it, or name another --out", j.path)
 	}
 	if err != nil {
 		return err
