@@ -137,7 +137,7 @@ func TestAnAdoptedEngineThatHangsIsKilled(t *testing.T) {
 	p := leave(t, t.TempDir())
 	// While it does not listen, anybody on the machine may get its port, and answer for it.
 	eventually(t, "it listens", func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("%s:%d", loopback, p.Port))
+		c, err := net.Dial("tcp", net.JoinHostPort(loopback, strconv.Itoa(p.Port)))
 		if err == nil {
 			_ = c.Close()
 		}

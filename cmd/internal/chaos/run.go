@@ -93,6 +93,7 @@ func (r *run) do(say func(string)) (*Report, error) {
 	r.crowd = &crowd.Crowd{Cluster: r.stage.cluster, Record: record, Seed: r.cfg.Seed}
 	r.nemesis = nemesis.New(nemesis.Config{
 		Cluster: r.stage.cluster, Net: r.stage.net, Delays: r.stage.delays, Disk: r.stage.disk, DiskDir: r.stage.diskDir,
+		Fragile: r.stage.fragile, Volume: r.stage.volume,
 		Say: say, Calm: r.watch.hashes,
 	})
 	stuck, err := r.play(kinds, say)

@@ -2,8 +2,10 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,10 @@ const (
 	slots     = 4
 	tokenRate = 40 // per second of each run: a stream of 100 tokens outlasts most elections
 	diskMiB   = 256
+	volumeMiB = 64
+	// stall is how long a disk may hang that can be made to: shorter than it does, far longer
+	// than the disk below it does on a busy machine.
+	stall = 5 * time.Second
 	// segment is small, so that a full disk is met when the log takes its next file.
 	segment = 64 << 10
 	keep    = 24 * time.Hour // ended jobs and their output: longer than any run
@@ -29,11 +35,13 @@ type stage struct {
 	delays  map[string][]*rig.Delay
 	disk    *rig.Process
 	diskDir string
+	fragile *rig.Process
+	volume  *rig.Volume
 	cannot  map[nemesis.Needs]string // why something is not to be had here
 }
 
 // build starts a cluster: where this machine allows it (root on Linux) each process in a network namespace of its own, with one
-// queen's data directory on a small disk, else all on 127.0.0.1.
+// queen's data directory on a small disk and another's on one that can hang, else all on 127.0.0.1.
 func build(t testing.TB, c Config) *stage {
 	s := &stage{delays: map[string][]*rig.Delay{}, cannot: map[nemesis.Needs]string{}}
 	o := rig.Options{
@@ -42,7 +50,7 @@ func build(t testing.TB, c Config) *stage {
 		HiveArgs:  []string{"--retain-runs", keep.String()},
 	}
 	if err := rig.NetsPossible(); err != nil {
-		for _, n := range []nemesis.Needs{nemesis.Network, nemesis.Proxies, nemesis.Disk} {
+		for _, n := range []nemesis.Needs{nemesis.Network, nemesis.Proxies, nemesis.Disk, nemesis.Volume} {
 			s.cannot[n] = err.Error()
 		}
 		s.start(t, c, o)
@@ -52,7 +60,7 @@ func build(t testing.TB, c Config) *stage {
 	for i := range c.Queens {
 		machines = append(machines, fmt.Sprintf("queen-%d", i+1))
 	}
-	small := machines[c.Queens-1]
+	small, fragile := machines[c.Queens-1], machines[max(0, c.Queens-2)]
 	for i := range c.Relays {
 		machines = append(machines, relay(i))
 	}
@@ -66,6 +74,12 @@ func build(t testing.TB, c Config) *stage {
 	var err error
 	if s.diskDir, err = rig.Disk(t, "disk", diskMiB); err != nil {
 		s.cannot[nemesis.Disk] = err.Error()
+	}
+	if s.volume, err = rig.NewVolume(t, "volume", volumeMiB); err == nil && fragile == small {
+		err = errors.New("there is one queen, which has the small disk")
+	}
+	if err != nil {
+		s.cannot[nemesis.Volume] = err.Error()
 	}
 	o.Dial = s.net.Dial
 	o.Place = func(name string) (string, string) {
@@ -81,6 +95,10 @@ func build(t testing.TB, c Config) *stage {
 		if p.Name == small && s.diskDir != "" {
 			s.disk = p
 			p.Args = append(p.Args, "--data-dir", s.diskDir)
+		}
+		if p.Name == fragile && s.cannot[nemesis.Volume] == "" {
+			s.fragile = p
+			p.Args = append(p.Args, "--data-dir", filepath.Join(s.volume.Dir, "data"), "--disk-stall", stall.String())
 		}
 	}
 	s.start(t, c, o)

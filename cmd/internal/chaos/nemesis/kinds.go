@@ -19,6 +19,7 @@ const (
 	Network   Needs = "network" // namespaces, nft, tc: root on Linux
 	Proxies   Needs = "proxies" // namespaces alone: root on Linux
 	Disk      Needs = "disk"    // a tmpfs: root on Linux
+	Volume    Needs = "volume"  // a loop device and mkfs.ext4: root on Linux
 )
 
 // kind is what planning knows of a fault.
@@ -54,6 +55,8 @@ var kinds = []kind{
 	{"rate", Network, 2 * time.Second, 6 * time.Second, false, (*Nemesis).rate},
 	{"delay", Proxies, 2 * time.Second, 6 * time.Second, false, (*Nemesis).delay},
 	{"disk", Disk, 4 * time.Second, 12 * time.Second, false, (*Nemesis).disk},
+	{"hang-disk", Volume, 7 * time.Second, 12 * time.Second, false, (*Nemesis).hangDisk},
+	{"slow-disk", Volume, 3 * time.Second, 8 * time.Second, false, (*Nemesis).slowDisk},
 }
 
 // Kinds are all there are.

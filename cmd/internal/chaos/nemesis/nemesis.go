@@ -17,8 +17,12 @@ type Config struct {
 	Delays  map[string][]*rig.Delay // by queen
 	Disk    *rig.Process            // the queen whose data directory is small; nil: none
 	DiskDir string
-	Say     func(text string)         // told of every fault as it begins
-	Calm    func(ctx context.Context) // called between rounds, when all is healed; nil: nothing
+
+	Fragile *rig.Process // the queen whose data directory is on Volume; nil: none
+	Volume  *rig.Volume
+
+	Say  func(text string)         // told of every fault as it begins
+	Calm func(ctx context.Context) // called between rounds, when all is healed; nil: nothing
 }
 
 // Done is a step that was taken.

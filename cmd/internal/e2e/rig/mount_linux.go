@@ -35,7 +35,8 @@ func command(name string, args ...string) error {
 	return nil
 }
 
-// removeMounts unmounts everything at or below a directory.
+// removeMounts unmounts everything at or below a directory. What hangs goes on first: nobody
+// ends who waits for it. Whoever has not ended yet keeps a file system, and nobody sees it.
 func removeMounts(dir string) {
 	data, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -44,7 +45,10 @@ func removeMounts(dir string) {
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)
 		if len(f) > 1 && (f[1] == dir || strings.HasPrefix(f[1], dir+"/")) {
-			_ = command("umount", f[1])
+			_ = control(f[1], fiThaw) // most do not hang, or cannot
+			if command("umount", f[1]) != nil {
+				_ = command("umount", "-l", f[1])
+			}
 		}
 	}
 }

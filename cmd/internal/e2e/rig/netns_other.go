@@ -68,6 +68,24 @@ func (*Net) ListenAs(context.Context, string, string) (net.Listener, error) {
 // Disk needs Linux.
 func Disk(testing.TB, string, int) (string, error) { return "", errors.ErrUnsupported }
 
+// Volume needs Linux.
+type Volume struct{ Dir string }
+
+// NewVolume needs Linux.
+func NewVolume(testing.TB, string, int) (*Volume, error) { return nil, errors.ErrUnsupported }
+
+// RequireVolume skips.
+func RequireVolume(t testing.TB, _ string, _ int) *Volume {
+	t.Skip("needs Linux")
+	return nil
+}
+
+// Hang is never reached.
+func (*Volume) Hang() error { return errors.ErrUnsupported }
+
+// Mend is never reached.
+func (*Volume) Mend() error { return errors.ErrUnsupported }
+
 func removeNets(string) {}
 
 func removeMounts(string) {}
