@@ -49,12 +49,12 @@ func NewVolume(t testing.TB, name string, mib int) (*Volume, error) {
 }
 
 // RequireVolume makes one for a test, which is skipped where there can be none unless
-// RBEE_REQUIRE names mount.
+// RBEE_REQUIRE names volume.
 func RequireVolume(t testing.TB, name string, mib int) *Volume {
 	t.Helper()
 	v, err := NewVolume(t, name, mib)
 	if err != nil {
-		Lacks(t, "mount", fmt.Sprintf("no file system that can hang: %v", err))
+		Lacks(t, "volume", fmt.Sprintf("no file system that can hang: %v", err))
 	}
 	return v
 }
