@@ -87,11 +87,12 @@ func TestADeviceKeepsItsName(t *testing.T) {
 	two := recorded(t, "nvidia-two.xml")
 	at := strings.Index(two, "\t<gpu id=")
 	one := two[:at] + two[strings.Index(two, "</gpu>\n")+len("</gpu>\n"):]
+	other := strings.Replace(two, firstGPU, "GPU-33333333", 1) // another card in its place
 	n := newNVIDIA(says("", nil), sixteen, nil)
 	for _, step := range []struct {
 		text string
 		want []string
-	}{{two, []string{"gpu0=0", "gpu1=1"}}, {one, []string{"gpu1=0"}}, {two, []string{"gpu0=0", "gpu1=1"}}} {
+	}{{two, []string{"gpu0=0", "gpu1=1"}}, {one, []string{"gpu1=0"}}, {other, []string{"gpu2=0", "gpu1=1"}}, {two, []string{"gpu0=0", "gpu1=1"}}} {
 		list, err := n.parse([]byte(step.text))
 		var got []string
 		for _, d := range list {

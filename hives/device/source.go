@@ -45,6 +45,9 @@ func (s *source) known() []Device {
 func (s *source) ask(ctx context.Context) ([]Device, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, askTime, fmt.Errorf("no answer within %v", askTime))
 	defer cancel()
+	if ctx.Err() != nil {
+		return s.stale(context.Cause(ctx))
+	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():

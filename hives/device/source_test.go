@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,12 +54,15 @@ func TestAFailingToolLeavesTheLastFigures(t *testing.T) {
 // and nobody waits longer than was promised.
 func TestAToolThatHangsForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reads, unstuck, hang := 0, make(chan struct{}), false
+		var reads atomic.Int64
+		var hang atomic.Bool
+		unstuck := make(chan struct{})
 		s := newSource("nvidia-smi", func(context.Context) ([]Device, error) {
-			if reads++; hang {
+			n := reads.Add(1)
+			if hang.Load() {
 				<-unstuck
 			}
-			return one("gpu0", int64(reads)), nil
+			return one("gpu0", n), nil
 		})
 		ask := func(after time.Duration, word string) {
 			t.Helper()
@@ -72,13 +76,13 @@ func TestAToolThatHangsForEver(t *testing.T) {
 			}
 		}
 		ask(0, "")
-		hang = true
+		hang.Store(true)
 		ask(askTime+endTime, "hangs")
 		for range 3 {
 			ask(askTime, "busy with an earlier question")
 		}
-		if reads != 2 {
-			t.Fatalf("%d questions under way", reads-1)
+		if n := reads.Load(); n != 2 {
+			t.Fatalf("%d questions under way", n-1)
 		}
 		close(unstuck)
 		synctest.Wait()
