@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"queen-rbee/hives"
+	"queen-rbee/hives/agent/agenttest"
 	"queen-rbee/hives/engine"
 )
 
@@ -21,4 +22,21 @@ func TestAHeartbeatTellsWhatIsKnownOfAnEngine(t *testing.T) {
 	r.queen.Await(t, "why it failed", func(hb *hives.Heartbeat) bool {
 		return hb.Workers[0].Code == hives.CodeOutOfMemory && hb.Workers[0].Error == "too large"
 	})
+}
+
+// A server that others run may have left: whoever looks after it is told when a stream of it
+// breaks off, and only then.
+func TestAStreamThatBreaksOffIsADoubt(t *testing.T) {
+	r := newRig(t)
+	r.spawn("w1", 2)
+	r.list("whole", "w1", "a b", nil)
+	r.queen.Await(t, "its end", func(hb *hives.Heartbeat) bool { return agenttest.Ended(hb, "whole") != nil })
+	if n := r.worker("w1").doubts.Load(); n != 0 {
+		t.Fatalf("doubted %d times", n)
+	}
+	r.list("broken", "w1", "a break", nil)
+	r.queen.Await(t, "its end", func(hb *hives.Heartbeat) bool { return agenttest.Ended(hb, "broken") != nil })
+	if n := r.worker("w1").doubts.Load(); n != 1 {
+		t.Fatalf("doubted %d times", n)
+	}
 }

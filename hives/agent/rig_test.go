@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,7 @@ type fakeWorker struct {
 	launch  engine.Launch
 	options engine.Options
 	url     string
+	doubts  atomic.Int64
 
 	mu   sync.Mutex
 	snap engine.Snapshot
@@ -169,7 +171,7 @@ func (w *fakeWorker) Generation() (uint64, context.Context) {
 
 func (w *fakeWorker) Alive(uint64) {}
 
-func (w *fakeWorker) Doubt() {}
+func (w *fakeWorker) Doubt() { w.doubts.Add(1) }
 
 // rig is an agent with a queen and an engine of the test's.
 type rig struct {
