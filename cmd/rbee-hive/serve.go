@@ -117,7 +117,7 @@ func (s *Serve) config(engines []engine.Definition, level hclog.Level) agent.Con
 		logger.Warn(text)
 	}
 	if len(s.swap.Catalog) > 0 {
-		logger.Warn("aliases and ttl of the llama-swap config belong into the cluster's catalog: run this command with --print-models, and give what it prints to rbee-keeper apply -f -")
+		logger.Warn("aliases and ttl of the llama-swap config belong into the cluster's catalog: run this command with --print-models, and give what it prints to rbee-keeper apply")
 	}
 	if len(s.missing) > 0 {
 		logger.Info("ready engines are not offered whose programs are not on PATH", "programs", s.missing)

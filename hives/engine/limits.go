@@ -36,6 +36,8 @@ const (
 	maxCPUs  = 4096
 	// cpuPeriod is the time, in microseconds, over which processors are shared out.
 	cpuPeriod = 100_000
+	// groupPrefix and a worker's id name its group.
+	groupPrefix = "rbee-"
 )
 
 func (l Limits) validate(engine string) error {
@@ -51,8 +53,8 @@ func (l Limits) validate(engine string) error {
 // controllers are those of cgroup v2 that the limits need.
 var controllers = []string{"memory", "cpu"}
 
-// CheckCgroup prepares a cgroup v2 directory that was given to this hive for its engines. An
-// error says what it lacks.
+// CheckCgroup prepares a cgroup v2 directory that was given to this hive for its engines, and
+// removes the empty groups of earlier agents. An error says what it lacks.
 func CheckCgroup(dir string) error {
 	has, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -66,6 +68,10 @@ func CheckCgroup(dir string) error {
 	if err := writeFile(filepath.Join(dir, "cgroup.subtree_control"), "+"+strings.Join(controllers, " +")); err != nil {
 		return fmt.Errorf("%w: the directory must be writable for this hive, and no process may be in it", err)
 	}
+	left, _ := filepath.Glob(filepath.Join(dir, groupPrefix+"*")) // the pattern is well-formed
+	for _, group := range left {
+		_ = os.Remove(group) // the kernel keeps those that have processes
+	}
 	return nil
 }
 
@@ -77,7 +83,7 @@ type cgroup struct {
 
 // newCgroup makes the group of a worker, or takes the one that is there. The name is a worker's id.
 func newCgroup(parent, worker string) (*cgroup, error) {
-	g := &cgroup{dir: filepath.Join(parent, "rbee-"+worker)}
+	g := &cgroup{dir: filepath.Join(parent, groupPrefix+worker)}
 	if err := os.Mkdir(g.dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("limits: %w", err)
 	}

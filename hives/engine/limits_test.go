@@ -28,11 +28,20 @@ func TestLimitsAreWrittenAsTheKernelReadsThem(t *testing.T) {
 	if err := CheckCgroup(dir); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := newCgroup(dir, "w0"); err != nil {
+		t.Fatal(err)
+	}
 	g, err := newCgroup(dir, "w1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	pretendedCgroup(t, g.dir)
+	if err := CheckCgroup(dir); err != nil { // the next agent's
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "rbee-*")); len(left) != 1 || left[0] != g.dir {
+		t.Errorf("empty groups are to go, others to stay: %v", left)
+	}
 	for want, l := range map[string]Limits{
 		"max max 100000 1":         {},
 		"25769803776 max 100000 1": {Memory: 24 << 30},
