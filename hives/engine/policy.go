@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"syscall"
@@ -73,8 +74,12 @@ func (d Definition) stopSignal() syscall.Signal {
 	return d.StopSignal
 }
 
-// limits are the restarts allowed, and within which time.
+// limits are the restarts allowed, and within which time. A server that others restart as often
+// as they like is given up only when it stays away.
 func (d Definition) limits(o Options) (restarts int, window time.Duration) {
+	if d.External != nil {
+		return math.MaxInt, o.RestartWindow
+	}
 	if d.CrashLimit.Exits > 0 {
 		return d.CrashLimit.Exits - 1, time.Duration(d.CrashLimit.Within)
 	}
