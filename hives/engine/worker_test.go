@@ -262,14 +262,14 @@ func TestWorkerThatHangsIsKilledAndStartedAgain(t *testing.T) {
 }
 
 func TestBytesOnAStreamOutrankALateProbe(t *testing.T) {
-	w := runWorker(t, definition(), func(w *Worker) { w.options.HangTimeout = 300 * time.Millisecond })
+	w := runWorker(t, definition(), func(w *Worker) { w.options.HangTimeout = time.Second })
 	first := w.ready()
 	if err := syscall.Kill(first.PID, syscall.SIGSTOP); err != nil { // no probe is answered from here on
 		t.Fatal(err)
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for range 100 { // three times the limit
+	for range 300 { // three times the limit
 		<-tick.C
 		w.Alive(first.Generation)
 	}
