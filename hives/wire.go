@@ -135,7 +135,7 @@ type Memory struct {
 const (
 	ModelDownloading = "downloading" // being fetched, or waiting to be
 	ModelPresent     = "present"     // whole and checked
-	ModelFailed      = "failed"      // given up until its record changes; Error says why
+	ModelFailed      = "failed"      // Error says why; tried again when its record changes or a worker wants it, else after minutes
 )
 
 // ModelReport is what a heartbeat says of one model file on the hive.

@@ -146,11 +146,12 @@ func (a *Agent) assemble(saved savedState, store *runlog.Store, shelf *shelf) *h
 	gate := &gateway{table: t, closing: h.letGo, logger: log.Named("gateway"), readers: gauge{max: int64(openFiles(a.cfg.MaxReaders))}}
 	h.door = door.New(openFiles(a.cfg.MaxReaders)*5/4 + 64) // the readers, and those who only ask
 	m.observe(t, store, &gate.readers)
-	m.registry.MustRegister(&bounds{door: h.door, readers: &gate.readers, table: t, store: store})
+	shelving := &shelving{table: t, shelf: shelf, out: gauge{max: maxSending}}
+	m.registry.MustRegister(&bounds{door: h.door, readers: &gate.readers, table: t, store: store, shelf: shelf, sending: &shelving.out})
 	answers := &reads{id: a.cfg.ID, url: a.url, version: a.cfg.Version, boot: a.boot, began: time.Now(),
 		menu: h.menu, table: t, up: h.up, queens: queens,
 		devices: func(r *http.Request) []hives.Device { return h.devices.now(r.Context()) }}
-	s := &server{table: t, gate: gate, reads: answers, shelving: &shelving{table: t, shelf: shelf, out: gauge{max: maxSending}}, token: sha256.Sum256([]byte(a.cfg.Token)), stop: a.Stop,
+	s := &server{table: t, gate: gate, reads: answers, shelving: shelving, token: sha256.Sum256([]byte(a.cfg.Token)), stop: a.Stop,
 		logger: log.Named("http"), metrics: m.registry}
 	h.http = newHTTPServer(s.routes(), h.door, log.Named("http"))
 	return h

@@ -13,6 +13,8 @@ type bounds struct {
 	readers *gauge
 	table   *table
 	store   *runlog.Store
+	shelf   *shelf
+	sending *gauge
 }
 
 var (
@@ -45,9 +47,12 @@ func (b *bounds) Collect(out chan<- prometheus.Metric) {
 	show("runs", maxAlive, int64(runs))
 	show("workers", maxWorkers, int64(workers))
 	show("runlog_bytes", limit, used)
+	show("models_bytes", b.shelf.store.Limit(), b.shelf.bytes())
+	show("blobs", b.sending.max, b.sending.n.Load())
 	counter(descRefused, b.door.Refused(), "connections")
 	counter(descRefused, b.readers.refused.Load(), "readers")
 	counter(descRefused, b.table.fullRuns.Load(), "runs")
 	counter(descRefused, b.table.fullWorkers.Load(), "workers")
+	counter(descRefused, b.sending.refused.Load(), "blobs")
 	counter(descEvicted, b.door.Evicted())
 }

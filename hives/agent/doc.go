@@ -9,6 +9,8 @@
 //     newest desired answer acted on. apply.go holds it against an answer, doorbell.go decides
 //     what may start early, report.go makes the heartbeat of it.
 //   - menu.go is what the hive's engines can serve. worker.go supervises one engine process, slots.go is its FIFO semaphore.
+//   - shelf.go has the models of the catalog here that are desired (package models fetches them),
+//     filed.go lets a worker wait for its file, shelving.go is what others ask of both.
 //   - run.go is one run from its body to its terminal record; client.go counts its clients.
 //   - listen.go, server.go, gateway.go and reading.go are what queens see over HTTP.
 //   - state.go, lock.go, leftovers.go: what survives a restart, and what must not.
@@ -28,13 +30,16 @@
 //     next start goes on with those that it would start the same way and that the first desired
 //     answer lists; it ends the others before anything else, or as soon as that answer is there.
 //     Runs that were in them end as agent_restarted, and no other begins before they have let go.
+//   - A model that a worker uses is not removed. One that is desired no longer stays until its room
+//     is needed or an evict asks for it; a download goes on under the next agent.
 //   - Of two agents with one hive id the older one stops with ErrSuperseded.
 //
 // # Concurrency
 //
 // One mutex guards the table; a run and a worker's slots have one each, taken after it, never
-// before. Each live run and each worker has one goroutine, and one measures the devices, so that
-// nothing under the mutex waits for a tool; Run waits for all of them.
+// before, and so has the shelf. Each live run, each worker and each desired model has one
+// goroutine, and one measures the devices, so that nothing under the mutex waits for a tool; Run
+// waits for all of them.
 //
 // # To add
 //

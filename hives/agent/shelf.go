@@ -313,6 +313,14 @@ func (s *shelf) report() []hives.ModelReport {
 	return out
 }
 
+// bytes is what all models here take of the disk.
+func (s *shelf) bytes() (n int64) {
+	for _, m := range s.store.List() {
+		n += m.Bytes
+	}
+	return n
+}
+
 // evict lets go of a model and removes its file as soon as no worker uses it. It tells whether
 // it has gone now.
 func (s *shelf) evict(ref string, index uint64) (bool, error) {

@@ -402,7 +402,11 @@ func TestCancel(t *testing.T) {
 	}
 	if !gone { // the download was ending
 		dir := filepath.Join(r.options.Dir, partialDir, keyOf(t, r.request().Source))
-		eventually(t, "it has gone", func() bool { _, err := os.Stat(dir); return err != nil })
+		eventually(t, "it has gone", func() bool {
+			_, err := os.Stat(dir)
+			left, _ := os.ReadDir(filepath.Join(r.options.Dir, goneDir))
+			return err != nil && len(left) == 0
+		})
 	}
 	r.empty()
 }

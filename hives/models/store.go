@@ -280,6 +280,9 @@ func (s *Store) List() []Model {
 	return *s.list.Load()
 }
 
+// Limit is how many bytes all models may take; 0: as many as the disk holds.
+func (s *Store) Limit() int64 { return s.opt.CacheLimit }
+
 // Close ends all downloads and waits for them; what has come of them stays.
 func (s *Store) Close() {
 	s.mu.Lock()
