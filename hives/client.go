@@ -84,6 +84,24 @@ func (c *Client) Leave(ctx context.Context, workerURL, job string, l Leave) erro
 	return c.send(ctx, workerURL+"/v1/execute/"+url.PathEscape(job)+"/leave", l)
 }
 
+// Inspect asks a hive what a model would take there.
+func (c *Client) Inspect(ctx context.Context, hiveURL string, ask Inspect) (Inspected, error) {
+	var found Inspected
+	resp, err := c.post(ctx, hiveURL+"/v1/models/inspect", ask)
+	if err != nil {
+		return found, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return found, problem(resp)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxInspected)).Decode(&found)
+	return found, err
+}
+
+// maxInspected bounds what a hive says of one model.
+const maxInspected = 1 << 20
+
 // send posts and wants no more than a 2xx.
 func (c *Client) send(ctx context.Context, target string, body any) error {
 	resp, err := c.post(ctx, target, body)

@@ -238,6 +238,7 @@ func (s *Serve) Run(ctx context.Context) error {
 	fl = fleet.New(member, s.heartbeat)
 	client := hives.NewClient(queen.HiveToken, nil)
 	defer client.Close()
+	queen.Lead(cluster.Duty{Name: "inspect", Run: func(ctx context.Context) error { return fl.Inspect(ctx, client) }})
 	s.api.Queen, s.api.Fleet, s.api.Hives, s.api.Name, s.api.Boot = member, fl, client, s.cfg.Name, s.cfg.Boot
 	s.api.Version, s.api.Limits, s.api.Logger, s.api.Registry = s.cfg.Version, s.cfg.Limits, s.log, reg
 	api := httpapi.New(s.api)

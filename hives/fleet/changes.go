@@ -12,12 +12,12 @@ import (
 // sameFacts tells that a hive says nothing new of itself.
 func sameFacts(a, b fsm.HiveFacts) bool {
 	return a.URL == b.URL && a.Version == b.Version && slices.Equal(a.Devices, b.Devices) &&
-		slices.Equal(a.Labels, b.Labels) && slices.Equal(a.Models, b.Models)
+		slices.Equal(a.Labels, b.Labels) && slices.Equal(a.Models, b.Models) && slices.Equal(a.Engines, b.Engines)
 }
 
 // changes tells whether a beat says anything the state does not: only then it enters the log.
 func changes(v *fsm.View, hive *fsm.Hive, b *schedule.Beat) bool {
-	return statusChanges(hive, b) || workersChange(v, b) || runsChange(v, b)
+	return statusChanges(hive, b) || workersChange(v, b) || runsChange(v, b) || copiesChange(v, b)
 }
 
 // statusChanges tells whether a beat brings the hive online, begins its leaving or ends it.
@@ -44,6 +44,42 @@ func workersChange(v *fsm.View, b *schedule.Beat) bool {
 	}
 	for w := range v.WorkersOn(b.Hive) {
 		if w.Index <= b.Acted && !named[w.ID] {
+			return true
+		}
+	}
+	return letGo(v, b)
+}
+
+// letGo tells whether the hive is over with a worker that the state still counts the memory of.
+func letGo(v *fsm.View, b *schedule.Beat) bool {
+	for w := range v.Remaining(b.Hive) {
+		said := slices.IndexFunc(b.Workers, func(bw schedule.BeatWorker) bool { return bw.ID == w.ID })
+		if said < 0 && w.Index <= b.Acted || said >= 0 && b.Workers[said].State.Gone() {
+			return true
+		}
+	}
+	return false
+}
+
+// copiesChange tells whether a hive has, lacks or failed to get a file otherwise than the state has it.
+func copiesChange(v *fsm.View, b *schedule.Beat) bool {
+	named := make(map[string]bool, len(b.Copies))
+	for _, said := range b.Copies {
+		named[said.Model] = true
+		if _, ok := v.Model(said.Model); !ok {
+			continue
+		}
+		y, ok := v.Copy(said.Model, b.Hive)
+		switch {
+		case !ok, y.State != said.State, y.Digest != said.Digest:
+			return true
+		case said.State != fsm.CopyDownloading && y.Bytes != said.Bytes,
+			(y.Failure == nil) != (said.Failure == nil), y.Failure != nil && *y.Failure != *said.Failure:
+			return true
+		}
+	}
+	for y := range v.CopiesOn(b.Hive) {
+		if !named[y.Model] && y.Index <= b.Acted && (!y.Wanted || y.State != fsm.CopyDownloading) {
 			return true
 		}
 	}

@@ -18,6 +18,7 @@ const (
 	maxLabels  = 64
 	maxModels  = 4096
 	maxWorkers = 1024
+	maxEngines = fsm.MaxEngines
 	maxRuns    = 65536
 	maxText    = fsm.MaxID
 	maxRef     = 256
@@ -56,6 +57,16 @@ func facts(hiveURL, version string, devices []hives.Device, labels map[string]st
 	slices.SortFunc(f.Labels, func(a, b fsm.Label) int { return cmp.Compare(a.Key, b.Key) })
 	models, err := engineModels(engines)
 	f.Models = models
+	for _, e := range engines {
+		if e.TakesFiles && err == nil {
+			if e.Name == "" || len(e.Name) > maxText || len(f.Engines) == maxEngines {
+				return f, fsm.Errorf(fsm.CodeInvalid, "engines: %.100q takes files: at most %d do, with names of 1 to %d bytes", e.Name, maxEngines, maxText)
+			}
+			f.Engines = append(f.Engines, e.Name)
+		}
+	}
+	slices.Sort(f.Engines)
+	f.Engines = slices.Compact(f.Engines)
 	return f, err
 }
 
@@ -134,7 +145,7 @@ func beat(id string, hb *hives.Heartbeat) (schedule.Beat, error) {
 			return b, fsm.Errorf(fsm.CodeInvalid, "workers: %.40q: state %.40q is unknown", w.ID, w.State)
 		}
 		b.Workers = append(b.Workers, schedule.BeatWorker{
-			ID: w.ID, State: state, Slots: min(max(0, w.Slots), maxSlots), Progress: w.Progress, Error: clip(w.Error, maxError),
+			ID: w.ID, State: state, Slots: min(max(0, w.Slots), maxSlots), Progress: w.Progress, Error: clip(w.Error, maxError), Code: clip(w.Code, maxText),
 		})
 	}
 	for _, r := range hb.Runs {
@@ -147,5 +158,35 @@ func beat(id string, hb *hives.Heartbeat) (schedule.Beat, error) {
 		}
 		b.Ended = append(b.Ended, f)
 	}
-	return b, nil
+	copies, err := copiesOf(hb.Models)
+	b.Copies = copies
+	return b, err
+}
+
+// copyStates maps a hive's words to the state's.
+var copyStates = map[string]fsm.CopyState{
+	hives.ModelDownloading: fsm.CopyDownloading,
+	hives.ModelPresent:     fsm.CopyPresent,
+	hives.ModelFailed:      fsm.CopyFailed,
+}
+
+// copiesOf turns what a hive says of its files into the request's form.
+func copiesOf(reports []hives.ModelReport) ([]schedule.BeatCopy, error) {
+	if len(reports) > maxModels {
+		return nil, fsm.Errorf(fsm.CodeInvalid, "models: %d, at most %d", len(reports), maxModels)
+	}
+	var list []schedule.BeatCopy
+	for _, m := range reports {
+		state, ok := copyStates[m.State]
+		if !ok || m.Ref == "" || len(m.Ref) > maxRef || len(m.Digest) > maxText || m.Bytes < 0 {
+			return nil, fsm.Errorf(fsm.CodeInvalid, "models: %.100q: state %.40q, %d bytes, digest %.100q: one of downloading, present, failed is needed, 0 or more bytes, a ref of 1 to %d bytes",
+				m.Ref, m.State, m.Bytes, m.Digest, maxRef)
+		}
+		y := schedule.BeatCopy{Model: m.Ref, State: state, Bytes: m.Bytes, Digest: m.Digest}
+		if m.Error != nil {
+			y.Failure = &fsm.Failure{Code: clip(m.Error.Code, maxText), Message: clip(m.Error.Message, maxError)}
+		}
+		list = append(list, y)
+	}
+	return list, nil
 }

@@ -88,9 +88,10 @@ func (f *Fleet) desired(view *fsm.View, hive *fsm.Hive) hives.Desired {
 	}
 	for w := range view.WorkersOn(hive.ID) {
 		d.Workers = append(d.Workers, hives.DesiredWorker{
-			ID: w.ID, Index: w.Index, Model: w.Model, Engine: w.Engine, Device: w.Device, Slots: w.Slots,
+			ID: w.ID, Index: w.Index, Model: w.Model, Engine: w.Engine, Device: w.Device, Slots: w.Slots, Context: w.Context,
 		})
 	}
+	d.Models = desiredModels(view, hive.ID)
 	now := f.queen.Now()
 	for j := range view.RunsOnHive(hive.ID) {
 		d.Runs = append(d.Runs, DesiredRun(j, now))

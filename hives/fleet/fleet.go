@@ -52,7 +52,8 @@ type heard struct {
 	wall  time.Time
 	free  map[string]int64
 
-	devices map[string]hives.Device // as the last beat told them
+	devices map[string]hives.Device     // as the last beat told them
+	files   map[string]schedule.Fetched // by model: those on their way
 }
 
 // start names one start of an agent. The incarnation alone does not: a hive that was dropped
@@ -66,6 +67,7 @@ type start struct {
 const (
 	registerMethod = "hives.register"
 	beatMethod     = "hives.heartbeat"
+	fetchMethod    = "models.fetching"
 )
 
 // forget is how long a hive that the state does not know (yet) is remembered at least.
@@ -80,6 +82,7 @@ func New(q Queen, interval time.Duration) *Fleet {
 	f := &Fleet{queen: q, interval: interval, heard: map[string]*heard{}}
 	q.HandleLeader(registerMethod, f.leaderRegister)
 	q.HandleLeader(beatMethod, f.leaderBeat)
+	q.HandleLeader(fetchMethod, f.leaderFetching)
 	return f
 }
 
@@ -187,6 +190,7 @@ func (f *Fleet) leaderBeat(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer done()
+	facts = schedule.FactsAt(view.Meta().Level, facts)
 	if !sameFacts(hive.Facts, facts) {
 		b.Facts = &facts
 	}
@@ -265,6 +269,7 @@ func (f *Fleet) hear(ctx context.Context, id, boot string, hb *hives.Heartbeat) 
 	}
 	h.start, h.seq, h.at, h.wall, h.free = of, hb.Seq, now, time.Now(), map[string]int64{}
 	h.devices = make(map[string]hives.Device, len(hb.Devices))
+	h.files = fetchesOf(hb.Models, h.files, now)
 	f.plans.note(id)
 	for _, d := range hb.Devices {
 		d.Note = clip(d.Note, maxText)

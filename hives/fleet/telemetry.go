@@ -41,7 +41,7 @@ func (f *Fleet) Telemetry() (map[string]schedule.HiveTelemetry, float64) {
 		}
 		for id := range f.plans.news {
 			if h := f.heard[id]; h != nil {
-				next[id] = schedule.HiveTelemetry{LastBeat: h.at, Free: h.free}
+				next[id] = schedule.HiveTelemetry{LastBeat: h.at, Free: h.free, Fetches: h.files}
 			} else {
 				delete(next, id)
 			}

@@ -161,9 +161,9 @@ func news(v *fsm.View, h *fsm.Hive, b *schedule.Beat) bool {
 	if h.Status != fsm.HiveOnline {
 		return true
 	}
-	workers, runs := map[string]bool{}, map[runKey]bool{}
+	workers, over, runs := map[string]bool{}, map[string]bool{}, map[runKey]bool{}
 	for _, said := range b.Workers {
-		workers[said.ID] = true
+		workers[said.ID], over[said.ID] = true, said.State.Gone()
 		w, ok := v.Worker(said.ID)
 		if !ok || w.Hive != b.Hive || w.State.Gone() {
 			continue
@@ -175,6 +175,11 @@ func news(v *fsm.View, h *fsm.Hive, b *schedule.Beat) bool {
 	}
 	for w := range v.WorkersOn(b.Hive) {
 		if w.Index <= b.Acted && !workers[w.ID] {
+			return true
+		}
+	}
+	for w := range v.Remaining(b.Hive) {
+		if over[w.ID] || !workers[w.ID] && w.Index <= b.Acted {
 			return true
 		}
 	}
