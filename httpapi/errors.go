@@ -44,6 +44,7 @@ var statuses = map[string]int{
 	codeDraining:                http.StatusServiceUnavailable,
 	codeUnreachable:             http.StatusServiceUnavailable,
 	codeDiverged:                http.StatusConflict,
+	codeLoading:                 http.StatusServiceUnavailable,
 }
 
 const (
@@ -84,6 +85,7 @@ type failure struct {
 	retryAfter time.Duration
 	job        string
 	param      string // field or header that is wrong, empty for none
+	loading    *loadingJSON
 }
 
 // failureOf finds the code in an error's chain. What has none is internal: its text is for
@@ -114,6 +116,9 @@ func failureOf(err error) failure {
 	} else if f.code == fsm.CodeModelNotFound {
 		f.param = "model"
 	}
+	if l, ok := errors.AsType[*loadingError](err); ok {
+		f.loading = &l.loading
+	}
 	return f
 }
 
@@ -138,6 +143,8 @@ type problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
+
+	Loading *loadingJSON `json:"loading,omitempty"`
 }
 
 // openAIError is the shape of the OpenAI API.
@@ -147,12 +154,14 @@ type openAIError struct {
 		Type    string  `json:"type"`
 		Param   *string `json:"param"`
 		Code    string  `json:"code"`
+
+		Loading *loadingJSON `json:"loading,omitempty"`
 	} `json:"error"`
 }
 
 func openAIErrorOf(f failure) openAIError {
 	var e openAIError
-	e.Error.Message, e.Error.Code = f.message, f.code
+	e.Error.Message, e.Error.Code, e.Error.Loading = f.message, f.code, f.loading
 	if f.param != "" {
 		e.Error.Param = &f.param
 	}
@@ -189,6 +198,7 @@ func writeFailure(w http.ResponseWriter, f failure, path string) {
 	}
 	var body any = problem{
 		Type: "about:blank", Title: http.StatusText(f.status), Status: f.status, Detail: f.message, Code: f.code,
+		Loading: f.loading,
 	}
 	h.Set("Content-Type", "application/problem+json")
 	if speaksOpenAI(path) {

@@ -68,8 +68,14 @@ var routes = []route{
 	{"POST", "/v2/workers/spawn", admin, small, (*Server).spawnWorker},
 	{"POST", "/v2/workers/shutdown", admin, small, (*Server).shutdownWorker},
 	{"DELETE", "/v2/workers/{id}", admin, 0, (*Server).stopWorker},
-	{"GET", "/v2/models", user, 0, (*Server).modelList},
-	{"GET", "/v2/models/list", user, 0, (*Server).modelList},
+	{"GET", "/v2/models", user, 0, (*Server).catalogList},
+	{"GET", "/v2/models/list", user, 0, (*Server).catalogList},
+	{"POST", "/v2/models/download", admin, small, (*Server).downloadModel},
+	{"DELETE", "/v2/models/download", admin, 0, (*Server).cancelDownload},
+	{"POST", "/v2/models/evict", admin, small, (*Server).evictModel},
+	{"GET", "/v2/models/{ref:.+}", user, 0, (*Server).catalogShow},
+	{"PUT", "/v2/models/{ref:.+}", admin, small, (*Server).putModel},
+	{"DELETE", "/v2/models/{ref:.+}", admin, 0, (*Server).dropModel},
 
 	{"GET", "/v2/cluster", user, 0, (*Server).showCluster},
 	{"GET", "/v2/cluster/hash", user, 0, (*Server).clusterHash},
@@ -103,22 +109,19 @@ func (s *Server) router() http.Handler {
 	metrics := promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{})
 	all := append(slices.Clone(routes), route{"GET", "/metrics", user, 0,
 		func(_ *Server, w http.ResponseWriter, r *request) error { metrics.ServeHTTP(w, r.Request); return nil }})
-	methods, paths := map[string][]string{}, []string{}
-	literal := map[string]http.Handler{}
-	for _, rt := range all {
+	methods, literal := map[string][]string{}, map[string]http.Handler{}
+	for i, rt := range all {
 		h := s.wrap(rt)
 		m.Methods(rt.method).Path(rt.path).Handler(h)
 		if !strings.Contains(rt.path, "{") {
 			literal[rt.method+" "+rt.path] = h
 		}
-		if methods[rt.path] == nil {
-			paths = append(paths, rt.path)
-		}
 		methods[rt.path] = append(methods[rt.path], rt.method)
-	}
-	// The router's own word on methods is lost when a later route has the method and not the path.
-	for _, path := range paths {
-		m.Path(path).Handler(s.wrap(wrongMethod(methods[path])))
+		// The router's own word on methods is lost when a later route has the method and not the
+		// path; and a later path that matches more must not get what is meant for this one.
+		if !slices.ContainsFunc(all[i+1:], func(later route) bool { return later.path == rt.path }) {
+			m.Path(rt.path).Handler(s.wrap(wrongMethod(methods[rt.path])))
+		}
 	}
 	m.NotFoundHandler = s.wrap(route{"", "", public, 0, func(_ *Server, _ http.ResponseWriter, r *request) error {
 		return nothingAt(r.Method, r.URL.Path)

@@ -115,6 +115,10 @@ func (s *Server) submit(w http.ResponseWriter, r *request, job fsm.Job, within t
 	if !job.Detached {
 		job.Holders = []fsm.Holder{s.holder()}
 	}
+	loadWait, bounded, err := r.loadWait()
+	if err != nil {
+		return nil, err
+	}
 	ans, err := s.propose(r, schedule.Submit{Job: job, Within: within})
 	r.releaseBody()
 	if err != nil {
@@ -136,6 +140,12 @@ func (s *Server) submit(w http.ResponseWriter, r *request, job fsm.Job, within t
 		return sub, nil
 	}
 	sub.assume(job, ans, within)
+	if bounded && !job.Detached && ans.State == fsm.JobQueued {
+		if err := s.awaitLoad(r.Context(), loadWait, r.tenant, sub); err != nil {
+			s.release(ans.Job, ans.Index, r.grace(s.cfg.Limits.Grace), false)
+			return nil, err
+		}
+	}
 	return sub, nil
 }
 

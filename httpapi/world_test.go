@@ -166,7 +166,7 @@ func (q *soleQueen) apply(b *fsm.Batch) {
 	for w := range q.watches {
 		for _, row := range w.rows {
 			for _, c := range out.Changed {
-				if c == row {
+				if c == row || row.ID == "" && c.Table == row.Table {
 					select {
 					case w.c <- struct{}{}:
 					default:

@@ -36,7 +36,11 @@ func (p *planner) cancelJob(a *Answer, c *Cancel) {
 	}
 	p.tellOf(j.ID)
 	switch {
+	case c.Unaccepted && j.State != fsm.JobQueued:
 	case j.State == fsm.JobQueued:
+		if i, ok := p.idempotency(j.Tenant, j.IdempotencyKey); ok && c.Unaccepted && i.Job == j.ID {
+			p.forgetKey(j.Tenant, j.IdempotencyKey)
+		}
 		p.end(j, fsm.EndJob{State: fsm.JobCancelled, Failure: &fsm.Failure{Code: fsm.CodeCancelled, Message: "cancelled on request"}})
 	case j.State == fsm.JobRunning && (j.Ending == fsm.EndNone || j.Ending == fsm.EndDrained):
 		p.wishEnd(j, fsm.EndCancelled)

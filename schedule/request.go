@@ -78,8 +78,13 @@ type Finished struct {
 	TTFT         time.Duration
 }
 
-// Cancel wishes a job to end. Tenant must own the job, or be empty for an admin.
-type Cancel struct{ Tenant, Job string }
+// Cancel wishes a job to end. Tenant must own the job, or be empty for an admin. Unaccepted
+// takes back what was never said to be accepted: a job that waits ends and its Idempotency-Key
+// is forgotten; one that runs goes on.
+type Cancel struct {
+	Tenant, Job string
+	Unaccepted  bool
+}
 
 // Hold names one more queen process with a client on the job.
 type Hold struct {
