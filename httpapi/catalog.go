@@ -38,6 +38,7 @@ type catalogModel struct {
 	Hives   []string    `json:"hives"` // that could serve it
 	Engines []string    `json:"engines"`
 	Workers int         `json:"workers"`
+	Total   int         `json:"total_slots"` // of those that are ready
 	Busy    int         `json:"busy"`
 	Copies  []modelCopy `json:"copies"`
 	Loads   []modelLoad `json:"loads"`
@@ -144,6 +145,7 @@ func (m *catalogModel) runs(v *fsm.View, ref string) {
 		switch w.State {
 		case fsm.WorkerReady:
 			m.State = "ready"
+			m.Total += w.Slots
 		case fsm.WorkerSpawning, fsm.WorkerLoading:
 			if m.State != "ready" {
 				m.State = "loading"
