@@ -29,6 +29,8 @@ func TestBrokenWorlds(t *testing.T) {
 		{"a plan that depends on how often it is asked", func(c *Config) { c.Plan = moody() }, []string{"gives two plans"}},
 		{"a plan that refuses and does it all the same", func(c *Config) { c.Plan = twoFaced }, []string{"and has commands"}},
 		{"a plan that never hears of ends", func(c *Config) { c.Plan, c.Live, c.Length = deaf, true, 5*time.Second }, []string{"is still running", "does not come to rest"}},
+		{"a plan that sells memory twice", func(c *Config) { c.Plan = greedy }, []string{"is oversold"}},
+		{"a plan that stops what runs something", func(c *Config) { c.Plan = ruthless }, []string{"is stopped (evicted)"}},
 		{"a plan that drops jobs that are queued", func(c *Config) { c.Plan = careless }, []string{"a guard refused"}},
 		{"a replica that does not look at the base", func(c *Config) { c.Tamper = baseless }, []string{"differs from the others"}},
 		{"a replica that misses an end", func(c *Config) { c.Tamper = endless }, []string{"differs from the others"}},
@@ -176,6 +178,32 @@ func careless(w schedule.World, reqs []schedule.Request, now fsm.Time, wall fsm.
 				p.Batch.Commands = append(p.Batch.Commands, &fsm.ExpireJob{ID: j.ID})
 			}
 			return
+		}
+	})
+}
+
+// greedy has one more worker on a device where there is one, as large as the device.
+func greedy(w schedule.World, reqs []schedule.Request, now fsm.Time, wall fsm.Millis) schedule.Planned {
+	return with(w, reqs, now, wall, func(p *schedule.Planned) {
+		for h := range w.View.Hives() {
+			for x := range w.View.WorkersOn(h.ID) {
+				p.Batch.Commands = append(p.Batch.Commands, &fsm.Spawn{ID: "greedy-" + x.ID, Hive: h.ID, Device: x.Device,
+					Model: x.Model, Engine: x.Engine, Slots: 1, VRAM: h.Facts.Devices[0].Total})
+				return
+			}
+		}
+	})
+}
+
+// ruthless stops a worker that runs something.
+func ruthless(w schedule.World, reqs []schedule.Request, now fsm.Time, wall fsm.Millis) schedule.Planned {
+	return with(w, reqs, now, wall, func(p *schedule.Planned) {
+		for x := range w.View.Workers() {
+			if !x.State.Gone() && w.View.Running(x.ID) > 0 && len(p.Batch.Commands) == 0 {
+				p.Batch.Commands = append(p.Batch.Commands, &fsm.SetWorkerState{ID: x.ID, State: fsm.WorkerStopped, Holds: true,
+					Failure: &fsm.Failure{Code: "evicted", Message: "for another model"}})
+				return
+			}
 		}
 	})
 }

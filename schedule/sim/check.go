@@ -87,6 +87,7 @@ func (k *checker) commit(data []byte) fsm.Outcome {
 			k.hive(before, row.ID)
 		}
 	}
+	k.memory(b)
 	if k.scans++; k.scans%64 == 0 {
 		k.scan()
 	}

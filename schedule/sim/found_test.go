@@ -40,15 +40,6 @@ func TestFound(t *testing.T) {
 			},
 		},
 		{
-			// A hive was silent so long that its runs were ended. It is heard again, and so starts
-			// by doorbell again, before it has read what is desired: a queen that wakes up then
-			// starts a run that is over.
-			name: "a doorbell after a silence", seed: 1829, says: "by a doorbell, which is over since",
-			world: func(seed uint64) Config {
-				return Config{Seed: seed, Faults: Faults{Hives: true, Net: true, Clients: true}, Length: 2 * defaultLength, Crowd: 30, Broken: Broken{Rash: true}}
-			},
-		},
-		{
 			// An agent registers at a queen and is killed; the next one registers, and lives.
 			// Then the registration of the dead one arrives: nobody had seen it before, so it is
 			// a new start, takes the hive, and the living agent is told that it is superseded. A
