@@ -22,6 +22,7 @@ import (
 	"queen-rbee/hives"
 	"queen-rbee/hives/agent/agenttest"
 	"queen-rbee/hives/engine"
+	"queen-rbee/hives/engine/enginetest"
 )
 
 // envPlay makes this test binary be rbee-hive, so that a whole agent can be killed.
@@ -31,6 +32,7 @@ const envPlay = "TEST_PLAYS_RBEE_HIVE"
 var workerBinary string
 
 func TestMain(m *testing.M) {
+	enginetest.Main()
 	if os.Getenv(envPlay) != "" {
 		main()
 		return

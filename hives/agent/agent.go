@@ -118,7 +118,6 @@ func (a *Agent) openStore() (*runlog.Store, error) {
 	for _, err := range store.Skipped() {
 		a.cfg.Logger.Warn("a run log cannot be read and is left alone", "error", err)
 	}
-	endUnfinished(store, a.cfg.Logger)
 	return store, nil
 }
 
@@ -173,7 +172,7 @@ func (a *Agent) parts(h *hive, queens *queens) parts {
 		group: &h.group, logger: log.Named("run"), over: h.runOver,
 		fetch: func(ctx context.Context, job string) ([]byte, error) { return h.call.body(ctx, queens, job) },
 	}
-	return parts{newWorker: h.shop.make, newRun: env.newRun, acted: h.keeper.acted,
+	return parts{newWorker: h.shop.make, newRun: env.newRun, goOn: env.resumedRun, acted: h.keeper.acted,
 		models: h.shelf.act, forget: h.shelf.forget, shelved: h.shelf.report}
 }
 

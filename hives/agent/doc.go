@@ -29,7 +29,8 @@
 //   - No engine process outlives the agent unknown: an orderly stop ends them. After a kill the
 //     next start goes on with those that it would start the same way and that the first desired
 //     answer lists; it ends the others before anything else, or as soon as that answer is there.
-//     Runs that were in them end as agent_restarted, and no other begins before they have let go.
+//     Runs that were in them go on where the engine has kept their streams (resume.go). The others
+//     end as agent_restarted, and none begins in their slots before they have let go.
 //   - A model that a worker uses is not removed. One that is desired no longer stays until its room
 //     is needed or an evict asks for it; a download goes on under the next agent.
 //   - Of two agents with one hive id the older one stops with ErrSuperseded.

@@ -50,10 +50,11 @@ func (h *hive) takeLeftovers(ctx context.Context, saved []savedProcess) error {
 		found = slices.DeleteFunc(found, func(o engine.Orphan) bool { return p.process().Owns(o, p.Worker) })
 	}
 	h.keeper.forgetOthers(kept)
+	runs := h.resumeRuns(kept, saved)
 	if err := endLeftovers(ctx, found, log); err != nil {
 		return err
 	}
-	h.table.resume(kept)
+	h.table.resume(kept, runs)
 	return nil
 }
 
@@ -71,11 +72,16 @@ func endLeftovers(ctx context.Context, found []engine.Orphan, logger hclog.Logge
 	return g.Wait()
 }
 
-// resume takes workers in that go on with engines of an earlier agent, and starts to look
-// after them.
-func (t *table) resume(kept []*worker) {
+// resume takes workers in that go on with engines of an earlier agent, and the runs that go on
+// in them, and starts to look after them. Like any other, the runs stand until an answer says
+// that they should not.
+func (t *table) resume(kept []*worker, runs []*run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, r := range runs {
+		t.runs[r.key] = r
+		r.start()
+	}
 	for _, w := range kept {
 		t.workers[w.id] = w
 		w.start()
@@ -111,16 +117,14 @@ func (t *table) resumed() []*worker {
 	return out
 }
 
-// endUnfinished ends the logs whose agent died under them. Their engines have lost the
-// connection they wrote to, and get no other request before they have let go.
-func endUnfinished(store *runlog.Store, logger hclog.Logger) {
-	for _, l := range store.Unfinished() {
-		t, err := l.End(hives.Terminal{Outcome: hives.Failed, Error: restarted()})
-		if err != nil {
-			logger.Error("end of a run cannot be written", "job", l.Meta().JobID, "attempt", l.Meta().Attempt, "error", err)
-		}
-		logger.Info("run was cut off by the agent's restart", "job", t.JobID, "attempt", t.Attempt, "events", t.Events)
+// endCutOff ends a log whose agent died under it. Its engine has lost the connection it wrote
+// to, and gets no other request before it has let go.
+func endCutOff(l *runlog.Log, logger hclog.Logger) {
+	t, err := l.End(hives.Terminal{Outcome: hives.Failed, Error: restarted()})
+	if err != nil {
+		logger.Error("end of a run cannot be written", "job", l.Meta().JobID, "attempt", l.Meta().Attempt, "error", err)
 	}
+	logger.Info("run was cut off by the agent's restart", "job", t.JobID, "attempt", t.Attempt, "events", t.Events)
 }
 
 func restarted() *hives.Error {

@@ -46,6 +46,10 @@ type run struct {
 	// Only the run's goroutine touches these.
 	begun bool // its log has its first record
 	ttft  time.Duration
+	named engineAt // where the engine keeps its stream
+
+	// Of a run that goes on after the agent that began it: the process it is in; nil for others.
+	resumed *engine.Process
 }
 
 // runEnv is what all runs share.
@@ -85,6 +89,7 @@ func (r *run) start() {
 		defer close(r.done)
 		result, err := r.work()
 		r.finish(result, err)
+		r.named.forget(r)
 		r.env.over(r)
 	}()
 }
@@ -170,6 +175,9 @@ func (r *run) openLog(body []byte) error {
 	}
 	if r.worker != nil {
 		m.Model = r.worker.model
+	}
+	if hives.Streamed(m.Path) {
+		m.Choices, _ = engine.Choices(m.Path, body) // the engine's client says what is wrong with it
 	}
 	log, err := r.env.store.Create(m) // not under the mutex: heartbeats must not wait for the disk
 	if err != nil {

@@ -69,6 +69,13 @@ func (s *slots) take() bool {
 	return true
 }
 
+// keep takes a slot for a run that is in the engine already, whatever its size is known to be.
+func (s *slots) keep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy++
+}
+
 func errDied() error {
 	return hives.Errorf(hives.CodeWorkerDied, "the worker's process ended before the run began")
 }

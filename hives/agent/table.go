@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"queen-rbee/hives"
+	"queen-rbee/hives/engine"
 	"queen-rbee/hives/runlog"
 )
 
@@ -48,6 +49,7 @@ type table struct {
 type parts struct {
 	newWorker func(hives.DesiredWorker) *worker
 	newRun    func(hives.DesiredRun, *worker) *run
+	goOn      func(*runlog.Log, *worker, engine.Process) *run
 	acted     func(epoch string, index uint64)
 	models    func(listed []hives.DesiredModel, index uint64)
 	forget    func()                     // of another epoch: indexes begin anew

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"queen-rbee/hives"
@@ -23,6 +24,10 @@ const (
 
 // work is the run's life up to its end.
 func (r *run) work() (engine.Result, error) {
+	if r.resumed != nil {
+		defer r.worker.slots.release()
+		return r.resume()
+	}
 	body, err := r.awaitBody()
 	if err != nil {
 		return engine.Result{}, err
@@ -142,15 +147,33 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	o := engine.StreamOptions{Key: s.Key, FirstToken: r.env.first, InterToken: r.env.inter, MaxTokens: cmp.Or(s.Window, r.env.most),
 		OnBytes: func() { r.worker.sup.Alive(generation) },
 		Sent:    func() error { return r.begin(body) }}
+	at := engineAt{url: s.BaseURL, key: s.Key}
+	over := r.worker.answering(&o.OnBytes)
+	defer over()
 	if !hives.Streamed(r.rec.Path) {
-		return r.answer(ctx, s.BaseURL, body, o)
+		result, err := r.answer(ctx, s.BaseURL, body, o)
+		over()
+		r.letGo(at, err)
+		return result, err
 	}
-	return r.env.stream(ctx, s.BaseURL, r.rec.Path, body, o, func(c engine.Chunk) error {
-		if c.Content && r.ttft == 0 {
-			r.ttft = max(time.Since(r.accepted), time.Millisecond)
-		}
-		return r.log.Append(c.Raw, c.Content, c.Text, c.Closes)
-	})
+	if s.Replay {
+		at.name = fmt.Sprintf("%s.%d", r.key.job, r.key.attempt)
+		o.Conversation, r.named = at.name, at
+	}
+	result, err := r.env.stream(ctx, s.BaseURL, r.rec.Path, body, o, r.keep)
+	over()
+	if at.name != "" {
+		r.letGo(at, err)
+	}
+	return result, err
+}
+
+// keep puts a chunk into the log.
+func (r *run) keep(c engine.Chunk) error {
+	if c.Content && r.ttft == 0 && r.resumed == nil {
+		r.ttft = max(time.Since(r.accepted), time.Millisecond)
+	}
+	return r.log.AppendAt(c.Offset, c.Raw, c.Content, c.Text, c.Closes)
 }
 
 // answer makes a request that has one answer, and keeps that.

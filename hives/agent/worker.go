@@ -32,6 +32,7 @@ type worker struct {
 	digest string              // of its launch
 	sup    supervisor          // nil when it could not even be made; refused says why
 	slots  slots
+	busy   atomic.Int64 // requests that its engine answers now, by bytes that came
 
 	// Of one that goes on with the engine of an earlier agent; nil for others.
 	mayStart chan struct{} // closed by the table when it is desired: only then is another process started
@@ -121,7 +122,7 @@ func (s *workshop) resume(p savedProcess) (*worker, error) {
 		}
 	}
 	if err == nil {
-		err = s.equip(w, launch, engine.Options{Adopt: &process, MayStart: w.mayStart})
+		err = s.equip(w, launch, engine.Options{Adopt: &process, MayStart: w.mayStart, Resumed: w.slots.inUse})
 	}
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@
 //     already and which a Worker only watches, or an Ollama library.
 //   - Stream: one request to an engine as a stream, read to its honest end. Whole: one that has a
 //     single answer (embeddings, a ranking, audio, images), read to its end.
+//   - Resume: a Stream that was broken off here and that the engine has kept; Forget ends one.
 //   - Orphan: a process that an earlier agent started and left behind.
 //   - Process: such a process as a Worker can go on with it (Options.Adopt).
 //

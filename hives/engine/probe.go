@@ -25,6 +25,7 @@ type probe struct {
 	timing     timing
 	patience   time.Duration           // for one answer, once it was healthy
 	adopted    bool                    // requests of an earlier agent may still be in it
+	resumed    func() int              // how many of them are gone on with
 	accept     func(body []byte) error // more that is asked of a good answer; nil for nothing
 	keyed      bool                    // it was given the key: nobody else takes it
 	alias      string                  // what it was told to call its model; empty: nothing
@@ -106,26 +107,38 @@ func (p *probe) ask(ctx context.Context, patience time.Duration) probed {
 	return probed{ok: true}
 }
 
-// letGo tells whether the engine works on nothing any more that an earlier agent asked of it:
-// its connections ended with it, but a slot is free only when the engine says so. One that has
-// no /slots cannot be asked.
+// letGo tells whether the engine works on nothing any more that an earlier agent asked of it,
+// but for what is gone on with: its connections ended with it, but a slot is free only when the
+// engine says so. One that has no /slots cannot be asked.
 func (p *probe) letGo(ctx context.Context) probed {
+	busy, ok, err := p.busy(ctx)
+	switch {
+	case err != nil:
+		return probed{why: err.Error()}
+	case ok && busy > p.resumed():
+		return probed{why: fmt.Sprintf("%d of its slots still work for an earlier agent", busy)}
+	}
+	return probed{ok: true}
+}
+
+// busy counts the slots that work; ok is false where the engine does not tell.
+func (p *probe) busy(ctx context.Context) (n int, ok bool, err error) {
 	status, body, err := p.get(ctx, "/slots", propsTimeout)
 	if err != nil {
-		return probed{why: err.Error()}
+		return 0, false, err
 	}
 	var slots []struct {
 		Busy bool `json:"is_processing"`
 	}
 	if status != http.StatusOK || json.Unmarshal(body, &slots) != nil {
-		return probed{ok: true}
+		return 0, false, nil
 	}
-	for i, s := range slots {
+	for _, s := range slots {
 		if s.Busy {
-			return probed{why: fmt.Sprintf("its slot %d still works for an earlier agent", i)}
+			n++
 		}
 	}
-	return probed{ok: true}
+	return n, true, nil
 }
 
 func (p *probe) get(ctx context.Context, path string, patience time.Duration) (int, []byte, error) {

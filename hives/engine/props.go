@@ -18,6 +18,7 @@ type engineProps struct {
 	Settings struct {
 		Context int `json:"n_ctx"` // tokens of one slot
 	} `json:"default_generation_settings"`
+	Replay bool `json:"-"` // it keeps streams for who comes again
 }
 
 func (e engineProps) context() int { return max(0, e.Settings.Context) }
@@ -36,7 +37,9 @@ func (p *probe) props(ctx context.Context) (engineProps, error) {
 	if p.alias != "" && props.Alias != p.alias {
 		return engineProps{}, fmt.Errorf("another process answers on its port: it serves %.100q, not %q", props.Alias, p.alias)
 	}
-	props.Slots = max(0, props.Slots)
+	if props.Slots = max(0, props.Slots); props.Slots > 0 { // others are not asked for what only llama-server has
+		props.Replay = p.replays(ctx)
+	}
 	return props, nil
 }
 

@@ -151,7 +151,7 @@ func (w *Worker) didNotStart(err error) verdict {
 func (w *Worker) probe(key string, l life) *probe {
 	d := w.launch.Definition
 	pr := &probe{base: w.State().BaseURL, path: d.Health, status: d.HealthStatus, key: key,
-		timing: w.timing, doubts: w.doubts, patience: w.options.HangTimeout, adopted: l.adopted, keyed: d.keyed()}
+		timing: w.timing, doubts: w.doubts, patience: w.options.HangTimeout, adopted: l.adopted, resumed: w.options.Resumed, keyed: d.keyed()}
 	if d.aliased() {
 		pr.alias = w.launch.Model.Ref
 	}
@@ -229,7 +229,8 @@ func (w *Worker) ready(said engineProps) {
 		window = said.context()
 	}
 	w.move(healthy, func(s *Snapshot) {
-		s.Slots, s.Context, s.Progress, s.Error, s.Detail, s.Window = use, window, 1, "", "", said.context()
+		s.Slots, s.Context, s.Progress, s.Error, s.Detail = use, window, 1, "", ""
+		s.Window, s.Replay = said.context(), said.Replay
 	})
 }
 

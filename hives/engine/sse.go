@@ -28,6 +28,7 @@ type eventReader struct {
 	data   []byte
 	skipLF bool // the last line ended in CR: an LF right after it belongs to it
 	begun  bool
+	taken  int64 // bytes up to the end of the last line
 }
 
 func newEventReader(r io.Reader) *eventReader {
@@ -88,14 +89,14 @@ func (p *eventReader) readLine() ([]byte, error) {
 		if p.skipLF {
 			p.skipLF = false
 			if buf[0] == '\n' {
-				_, _ = p.r.Discard(1)
+				p.discard(1)
 				continue
 			}
 		}
 		end := bytes.IndexAny(buf, "\r\n")
 		if end < 0 {
 			p.line = append(p.line, buf...)
-			_, _ = p.r.Discard(len(buf))
+			p.discard(len(buf))
 			if len(p.line) > maxLine {
 				return nil, errLineTooLong
 			}
@@ -103,7 +104,7 @@ func (p *eventReader) readLine() ([]byte, error) {
 		}
 		p.line = append(p.line, buf[:end]...)
 		p.skipLF = buf[end] == '\r'
-		_, _ = p.r.Discard(end + 1)
+		p.discard(end + 1)
 		if len(p.line) > maxLine {
 			return nil, errLineTooLong
 		}
@@ -113,6 +114,11 @@ func (p *eventReader) readLine() ([]byte, error) {
 		}
 		return p.line, nil
 	}
+}
+
+func (p *eventReader) discard(n int) {
+	_, _ = p.r.Discard(n) // they are buffered
+	p.taken += int64(n)
 }
 
 // atEnd reports whether err is only the end of the input, in order or not.

@@ -41,6 +41,10 @@ type StreamOptions struct {
 	// Without one an engine may go on until the context is full, or for ever.
 	MaxTokens int
 
+	// Conversation asks an engine that has a replay buffer to keep the stream under this name, so
+	// that Resume can go on with it: closing the connection does not end it any more, Forget does.
+	Conversation string
+
 	// Of Whole alone.
 	ContentType string // of the request's body; empty: application/json
 	MaxAnswer   int64  // bytes of an answer; 0: 64 MiB
@@ -53,6 +57,7 @@ type Chunk struct {
 	Text      string          // text of choice 0
 	Closes    bool            // brings the last finish_reason that was still missing
 	UsageOnly bool            // usage without choices: only for clients that asked for include_usage
+	Offset    int64           // bytes of the stream up to its end
 }
 
 // Result is what is known of a stream when it is over, however it ended.
@@ -118,6 +123,14 @@ func (s *stream) run(ctx context.Context, url string, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if s.options.Conversation != "" {
+		req.Header.Set(headerConversation, s.options.Conversation)
+	}
+	return s.follow(ctx, req, 0)
+}
+
+// follow sends a request and reads its stream, which begins after so many bytes.
+func (s *stream) follow(ctx context.Context, req *http.Request, from int64) error {
 	req.Header.Set("Accept", "text/event-stream")
 	resp, src, err := ask(ctx, req, s.options)
 	if err != nil {
@@ -127,7 +140,9 @@ func (s *stream) run(ctx context.Context, url string, body []byte) error {
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
 		return hives.Errorf(hives.CodeEngineError, "the engine answered %.100q to a request for a stream", resp.Header.Get("Content-Type"))
 	}
-	return s.read(ctx, newEventReader(src))
+	events := newEventReader(src)
+	events.taken = from
+	return s.read(ctx, events)
 }
 
 // newPost makes a request that does not follow redirects and has no timeout of its own.
@@ -192,6 +207,7 @@ func (s *stream) read(ctx context.Context, events *eventReader) error {
 		if err != nil {
 			return err
 		}
+		chunk.Offset = events.taken
 		if chunk.Content && s.first == 0 {
 			s.first = max(time.Since(s.began), 1)
 		}

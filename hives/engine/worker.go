@@ -53,6 +53,9 @@ type Options struct {
 	// Adopt is a process of this very launch that an earlier agent has left behind: Run goes on
 	// with it instead of starting one. Nil for none.
 	Adopt *Process
+	// Resumed is how many of Adopt's requests are gone on with: the slots that they have do not
+	// keep it from being ready. Nil: none.
+	Resumed func() int
 	// MayStart allows starts when it is closed; nil: at any time. Adopt's process is followed
 	// before that, but none is started in its place.
 	MayStart <-chan struct{}
@@ -92,6 +95,7 @@ type Snapshot struct {
 	Slots      int    // concurrent runs to send it: the engine's own count if lower; 0 until ready
 	Context    int    // tokens of one slot, as the engine says or as it was told; 0 until ready, or unknown
 	Window     int    // tokens of one slot, only as the engine itself says; 0 where it does not
+	Replay     bool   // it keeps streams under StreamOptions.Conversation
 	ModelName  string // what a request's `model` must say; empty: what the client wrote
 	Error      string // why it failed, or what the last process died of
 	Code       string // of Error, where the cluster decides by it: hives.CodeOutOfMemory, hives.CodeCrashLoop
@@ -152,6 +156,9 @@ func NewWorker(l Launch, o Options) (*Worker, error) {
 	}
 	if o.Environ == nil {
 		o.Environ = func() []string { return nil }
+	}
+	if o.Resumed == nil {
+		o.Resumed = func() int { return 0 }
 	}
 	if o.Notify == nil {
 		o.Notify = func() {}

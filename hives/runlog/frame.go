@@ -17,13 +17,14 @@ import (
 //
 // little endian, the payload never empty: a tail of zeros is no frame. The payload of a record:
 //
-//	kind byte | flags byte | seq uvarint | text | number of chunks uvarint | per chunk: flags byte, bytes
+//	kind byte | flags byte | seq uvarint | offset uvarint, if flagged | text | number of chunks uvarint | per chunk: flags byte, bytes
 //
 // text and bytes led by their length as uvarint. Text of an End is endText as JSON.
 const (
 	magic       = "rbeerun1"
 	frameHeader = 8
 	flagCloses  = 1
+	flagOffset  = 2
 	flagUsage   = 1
 	flagAnswer  = 2
 )
@@ -80,8 +81,14 @@ func appendRecord(dst []byte, r Record, text []byte) []byte {
 		if r.Closes {
 			flags |= flagCloses
 		}
+		if r.Offset > 0 {
+			flags |= flagOffset
+		}
 		b = append(b, byte(r.Kind), flags)
 		b = binary.AppendUvarint(b, r.Seq)
+		if r.Offset > 0 {
+			b = binary.AppendUvarint(b, uint64(r.Offset))
+		}
 		b = appendBytes(b, text)
 		b = binary.AppendUvarint(b, uint64(len(r.Chunks)))
 		for _, c := range r.Chunks {
@@ -107,8 +114,13 @@ func appendBytes(dst, b []byte) []byte {
 func decodeRecord(payload []byte) (r Record, ended time.Time, err error) {
 	d := decoder{b: payload}
 	r.Kind = Kind(d.byte())
-	r.Closes = d.byte()&flagCloses != 0
+	flags := d.byte()
+	r.Closes = flags&flagCloses != 0
 	r.Seq = d.uvarint()
+	if flags&flagOffset != 0 {
+		r.Offset = int64(d.uvarint())
+		d.bad = d.bad || r.Offset <= 0
+	}
 	text := d.bytes()
 	n := d.uvarint()
 	if n > uint64(len(d.b)) { // each chunk takes a byte at least

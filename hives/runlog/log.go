@@ -22,6 +22,7 @@ type Log struct {
 	waiting      []Chunk    // chunks without content, not yet in the file
 	waitingBytes int
 	answer       *hives.Answer // what waits is a whole answer
+	offset       int64         // of the last content record in the engine's stream
 	buf          []byte        // frame being written
 	broken       error         // first refusal; a record was lost, so none may follow
 
@@ -71,6 +72,12 @@ func (l *Log) Start() error {
 // After one of them the log takes no more chunks: End it with that error. ErrNotStarted,
 // ErrEnded and ErrClosed are out of order.
 func (l *Log) Append(raw json.RawMessage, content bool, text string, closes bool) error {
+	return l.AppendAt(0, raw, content, text, closes)
+}
+
+// AppendAt is Append for a chunk whose end is known in the engine's stream: so many bytes of it
+// are in the log with the record, for who goes on with the stream after a restart. 0: not known.
+func (l *Log) AppendAt(offset int64, raw json.RawMessage, content bool, text string, closes bool) error {
 	l.wmu.Lock()
 	defer l.wmu.Unlock()
 	if err := l.writable(); err != nil {
@@ -96,8 +103,8 @@ func (l *Log) Append(raw json.RawMessage, content bool, text string, closes bool
 		l.waitingBytes += len(c.Raw) + hives.ChunkFraming
 		return nil
 	}
-	r := Record{Kind: Content, Seq: l.Seq() + 1, Closes: closes, Chunks: append(l.waiting, c)}
-	l.waiting, l.waitingBytes = l.waiting[:0], 0
+	r := Record{Kind: Content, Seq: l.Seq() + 1, Closes: closes, Offset: offset, Chunks: append(l.waiting, c)}
+	l.waiting, l.waitingBytes, l.offset = l.waiting[:0], 0, offset
 	err = l.write(r, []byte(text))
 	clear(r.Chunks)
 	return err

@@ -23,7 +23,8 @@ type Meta struct {
 	Mode          string      `json:"mode"`
 	IncludeUsage  bool        `json:"include_usage"` // the client asked for the usage chunk
 	Stream        bool        `json:"stream"`
-	Created       time.Time   `json:"created"` // wall time, for people; zero: Create fills it in
+	Choices       int         `json:"choices,omitempty"` // that the request asks for, where that is known
+	Created       time.Time   `json:"created"`           // wall time, for people; zero: Create fills it in
 }
 
 // fileSuffix marks the files of a Store among others in its directory.

@@ -24,6 +24,7 @@ type Record struct {
 	Kind     Kind
 	Closes   bool            // its chunk closes the last open choice
 	Text     []byte          // native text of a Content record, may be empty
+	Offset   int64           // of the engine's stream up to the end of a Content record's chunk; 0: not known
 	Chunks   []Chunk         // chunks that waited, then (Content) the record's own
 	Terminal *hives.Terminal // of an End
 }

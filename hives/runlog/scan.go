@@ -29,6 +29,7 @@ type contents struct {
 	seq      uint64
 	count    uint64
 	marks    []mark
+	offset   int64
 	terminal *hives.Terminal
 	endedAt  time.Time
 }
@@ -92,7 +93,7 @@ func (c *contents) add(payload []byte) error {
 		}
 		c.terminal, c.endedAt = r.Terminal, ended
 	} else {
-		c.seq, c.begun = r.Seq, true
+		c.seq, c.begun, c.offset = r.Seq, true, r.Offset
 	}
 	if c.count%marksEvery == 0 {
 		c.marks = append(c.marks, mark{r.Seq, c.size})
@@ -173,7 +174,7 @@ func (s *Store) reopen(job string, attempt uint32) (*Log, error) {
 	}
 	l := s.newLog(c.meta)
 	l.size, l.begun, l.seq, l.count, l.marks = c.size, c.begun, c.seq, c.count, c.marks
-	l.terminal, l.endedAt = c.terminal, c.endedAt
+	l.terminal, l.endedAt, l.offset = c.terminal, c.endedAt, c.offset
 	if l.terminal == nil {
 		l.file, l.users, keep = f, 1, true
 	}

@@ -93,11 +93,14 @@ func (e *Engine) play(w http.ResponseWriter, name string) {
 	}
 }
 
-// envEngine makes Main an engine: where it listens, and where its recordings are.
+// envEngine makes Main an engine: where it listens, and where its recordings are; "llama" for a Llama.
 const envEngine = "TEST_PLAYED_ENGINE"
 
-// Env is the environment of a process that Main plays.
+// Env is the environment of a process in which Main plays the recordings of dir.
 func Env(dir string) map[string]string { return map[string]string{envEngine: "{{.Addr}} " + dir} }
+
+// EnvLlama is that of one in which it is a Llama.
+func EnvLlama() map[string]string { return Env("llama") }
 
 // Main is for a TestMain: it never returns in a process started with Env.
 func Main() {
@@ -105,6 +108,10 @@ func Main() {
 	if !ok {
 		return
 	}
-	fmt.Println(http.ListenAndServe(addr, &Engine{Dir: dir, Slots: 4, Ctx: 512}))
+	var engine http.Handler = &Engine{Dir: dir, Slots: 4, Ctx: 512}
+	if dir == "llama" {
+		engine = &Llama{Slots: 2}
+	}
+	fmt.Println(http.ListenAndServe(addr, engine))
 	os.Exit(1)
 }
