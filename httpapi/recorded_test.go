@@ -240,11 +240,11 @@ func TestRecordedWholeAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.withHive()
 	rec := w.recording("embeddings")
-	resp, want, _ := rec.Answer()
+	header, want, _ := rec.Answer()
 	body := cued(rec, "embeddings@11")
 	for range 2 { // the second joins the first job
 		status, got, h := w.read("POST", "/v1/embeddings", body, "Idempotency-Key", "k")
-		if status != 200 || got != string(want) || h.Get("Content-Type") != resp.Header.Get("Content-Type") {
+		if status != 200 || got != string(want) || h.Get("Content-Type") != header.Get("Content-Type") {
 			t.Errorf("%d %s: %d bytes, want %d", status, h.Get("Content-Type"), len(got), len(want))
 		}
 		id := h.Get(headerJob)

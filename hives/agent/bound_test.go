@@ -7,8 +7,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"queen-rbee/hives"
+	"queen-rbee/hives/agent/agenttest"
 )
 
 // An answer that nothing bounds is bounded by what the engine says of its context, or by what
@@ -43,6 +45,28 @@ func TestUnboundedAnswersGetABound(t *testing.T) {
 		_, end, _, err := r.execute("w1", bell)
 		if got := <-asked; err != nil || end.Outcome != hives.Complete || end.FinishReason != "length" || !strings.Contains(got, c.wants) || strings.Count(got, "_tokens") != 1 {
 			t.Errorf("%+v: the engine is asked %s (%v)", c, got, err)
+		}
+	}
+}
+
+// Time in the queue for a slot is nobody's fault: the engine's time for a first token begins when
+// it is asked.
+func TestWaitingForASlotIsNotTheEnginesTime(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.FirstToken, c.InterToken = 100*time.Millisecond, -1 })
+	r.spawn("w1", 1)
+	r.list("j1", "w1", "one hold", nil)
+	agenttest.Eventually(t, "j1 runs", func() bool { return r.engine.held() == 1 })
+	r.list("j2", "w1", "two", nil)
+	agenttest.Eventually(t, "j2 waits", func() bool { _, known := r.agentKnows("j2"); return known })
+	beats := r.queen.Last().Seq
+	r.queen.Await(t, "more time than a first token may take", func(hb *hives.Heartbeat) bool { return hb.Seq > beats+4 })
+	r.engine.letGo()
+	hb := r.queen.Await(t, "both ended", func(hb *hives.Heartbeat) bool {
+		return agenttest.Ended(hb, "j1") != nil && agenttest.Ended(hb, "j2") != nil
+	})
+	for _, job := range []string{"j1", "j2"} {
+		if end := agenttest.Ended(&hb, job); end.Outcome != hives.Complete {
+			t.Errorf("%s: %+v %v", job, end, end.Error)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func TestTally(t *testing.T) {
 }
 
 func FuzzClassifier(f *testing.F) {
-	for _, name := range []string{"chat-n2-stream", "chat-logprobs-stream", "completions-stream", "chat-tools-stream"} {
+	for _, name := range streams(f) {
 		f.Add(load(f, name).sse(f), uint8(2))
 	}
 	f.Add([]byte(`data: {"error":{"message":5},"choices":[{"index":9}]}`+"\n\n"), uint8(1))

@@ -100,12 +100,24 @@ func slowEvents(in string) (out []string) {
 func FuzzEventReader(f *testing.F) {
 	f.Add([]byte("data: a\r\n\r\n: c\ndata: b\ndata: c\n\n"), uint8(3))
 	f.Add([]byte("\xef\xbb\xbfevent: x\rdata\r\r\nerror: y\n\n"), uint8(1))
-	f.Add(load(f, "chat-n2-stream").sse(f), uint8(100))
+	for _, name := range streams(f) {
+		f.Add(load(f, name).sse(f), uint8(100))
+	}
 	f.Fuzz(func(t *testing.T, in []byte, size uint8) {
 		want := slowEvents(string(in))
 		got, err := events(&pieces{r: bytes.NewReader(in), size: int(size)%64 + 1})
 		if !errors.Is(err, io.EOF) || fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 			t.Fatalf("%q\n got %q, %v\nwant %q", in, got, err, want)
+		}
+		// From where an event ends, the rest reads as it did.
+		_, ends := chunksOf(bytes.NewReader(in))
+		for i, end := range ends[:min(len(ends), 8)] {
+			if bytes.HasPrefix(in[end:], []byte("\xef\xbb\xbf")) {
+				continue // only at the very beginning it is none of the data
+			}
+			if rest := slowEvents(string(in[end:])); len(rest) != len(want)-i-1 {
+				t.Fatalf("%q after %d: %q, want %q", in, end, rest, want[i+1:])
+			}
 		}
 	})
 }

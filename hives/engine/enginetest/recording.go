@@ -39,7 +39,7 @@ func Load(dir, name string) (Recording, error) {
 		_, size, _ := strings.Cut(line, ", ")
 		n, err := strconv.Atoi(strings.TrimSuffix(size, " bytes"))
 		if err != nil || n > len(after) {
-			return Recording{}, fmt.Errorf("%s: %q: not a block: %v", name, line, err)
+			return Recording{}, fmt.Errorf("%s: %q is no block", name, line)
 		}
 		r.Reads = append(r.Reads, []byte(after[:n]))
 		rest = strings.TrimPrefix(after[n:], "\n")
@@ -48,13 +48,14 @@ func Load(dir, name string) (Recording, error) {
 }
 
 // Answer is the recorded answer without headers and chunking. Whole is false for one that broke off.
-func (r Recording) Answer() (resp *http.Response, body []byte, whole bool) {
+func (r Recording) Answer() (header http.Header, body []byte, whole bool) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(bytes.Join(r.Reads, nil))), nil)
 	if err != nil {
 		return nil, nil, false
 	}
+	defer resp.Body.Close()
 	body, err = io.ReadAll(resp.Body)
-	return resp, body, err == nil
+	return resp.Header, body, err == nil
 }
 
 // Data is the data of each event of a recorded stream.
