@@ -135,11 +135,10 @@ func (r *run) generate(body []byte) (engine.Result, error) {
 	if s.Generation != generation || s.State != hives.WorkerReady {
 		return engine.Result{}, errDied()
 	}
-	if s.ModelName != "" {
-		var err error
-		if body, err = engine.WithModelIn(r.rec.ContentType, body, s.ModelName); err != nil {
-			return engine.Result{}, err
-		}
+	// Its client may have said an alias.
+	body, err := engine.WithModelIn(r.rec.ContentType, body, cmp.Or(s.ModelName, r.worker.model))
+	if err != nil {
+		return engine.Result{}, err
 	}
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)

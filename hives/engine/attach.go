@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,13 +52,16 @@ func (w *Worker) listed(body []byte) error {
 
 // WithModel returns a JSON body whose `model` is name. All other members keep their bytes.
 func WithModel(body []byte, name string) ([]byte, error) {
-	kept, _, err := without(body, "model")
+	kept, old, err := without(body, "model")
 	if err != nil {
 		return nil, hives.Errorf(hives.CodeInvalid, "the body must be one JSON object: %v", err)
 	}
 	text, err := json.Marshal(name)
 	if err != nil {
 		return nil, hives.Errorf(hives.CodeInvalid, "model: %v", err)
+	}
+	if bytes.Equal(old["model"], text) {
+		return body, nil
 	}
 	return object(kept, `"model":`+string(text)), nil
 }
