@@ -24,6 +24,7 @@ type workerJSON struct {
 	Error      *errorEvent `json:"error,omitempty"`
 	ChangedAt  *time.Time  `json:"changed_at"`
 	LastUsedAt *time.Time  `json:"last_used_at"`
+	KeepUntil  *time.Time  `json:"keep_until"` // when it leaves if nobody uses it; null for never, or while it is used
 }
 
 var workerStates = map[fsm.WorkerState]string{
@@ -62,6 +63,10 @@ func workerOf(v *fsm.View, w *fsm.Worker) workerJSON {
 		// Cluster time is told as wall time by its distance from the view's own.
 		m := v.Meta()
 		out.LastUsedAt = millisTime(m.Wall - (m.Now - w.LastUsed).Milliseconds())
+	}
+	if keep, ends := v.KeepOf(w); ends && busy == 0 && w.State == fsm.WorkerReady {
+		m := v.Meta()
+		out.KeepUntil = millisTime(m.Wall + (w.LastUsed + keep - m.Now).Milliseconds())
 	}
 	return out
 }
