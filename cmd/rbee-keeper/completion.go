@@ -103,8 +103,10 @@ func (k *keeper) completions(root *cobra.Command) {
 	models := k.named("/v2/models", nil)
 	alive := url.Values{"state": {"running"}}
 	arguments := map[string]cobra.CompletionFunc{
-		"infer": firstOf(models), "chat": firstOf(models), "workers spawn": firstOf(models),
-		"jobs show": firstOf(k.named("/v2/jobs", nil)), "jobs watch": firstOf(k.named("/v2/jobs", nil)),
+		"infer": firstOf(models), "chat": firstOf(models), "pull": firstOf(models), "show": firstOf(models), "rm": models,
+		"models download": firstOf(models), "models show": firstOf(models), "models remove": models,
+		"workers spawn": firstOf(models),
+		"jobs show":     firstOf(k.named("/v2/jobs", nil)), "jobs watch": firstOf(k.named("/v2/jobs", nil)),
 		"jobs cancel":  k.named("/v2/jobs", alive),
 		"workers stop": k.named("/v2/workers", nil),
 	}

@@ -60,6 +60,7 @@ var hints = map[string]string{
 	"no_leader":          "a majority of the queens must be alive to change anything: rbee-keeper queens list",
 	"model_not_found":    "rbee-keeper models list shows what can be asked",
 	"no_hive_fits":       "rbee-keeper hives list shows what the hives have",
+	"model_loading":      "rbee-keeper models show MODEL shows how far it is",
 	"unknown_outcome":    "it may have been done: look before doing it again, or repeat it with the same --idempotency-key",
 	"output_expired":     "the hive keeps the output of ended jobs for a limited time only",
 	"system_at_capacity": "rbee-keeper status shows what is busy; --detach does not wait for output, but needs room in the queue too",

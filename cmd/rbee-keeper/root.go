@@ -63,8 +63,9 @@ when one does not answer. No cluster yet? Try: rbee-keeper demo`,
 	cmd.SetVersionTemplate("rbee-keeper {{.Version}}\n")
 	cmd.AddCommand(
 		inferCommand(k), chatCommand(k), jobsCommand(k), hivesCommand(k), workersCommand(k), modelsCommand(k),
-		queensCommand(k), statusCommand(k), devCommand(k), demoCommand(k),
+		applyCommand(k), queensCommand(k), statusCommand(k), devCommand(k), demoCommand(k),
 	)
+	cmd.AddCommand(ollamaWords(k)...)
 	k.completions(cmd)
 	return cmd
 }

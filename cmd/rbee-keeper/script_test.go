@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -107,11 +109,41 @@ func answers(f *clienttest.Fake) {
 		"devices": []any{map[string]any{"id": "gpu0", "kind": "cuda", "total_bytes": 24 << 30, "free_bytes": 1 << 30, "utilisation": 0.83, "temperature_c": 61}, map[string]any{"id": "cpu", "total_bytes": 512, "free_bytes": nil}},
 	})
 	f.Answer["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "desired": "running", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536},
+		map[string]any{"id": "w2", "hive": "hive-2", "device": "gpu0", "model": "qwen", "engine": "llama.cpp", "desired": "running", "state": "idle", "slots": 4, "vram_bytes": 3 << 30, "keep_until": time.Now().Add(4*time.Minute + 30*time.Second).UTC().Format(time.RFC3339)},
 		map[string]any{"id": "w0", "hive": "hive-1", "device": "cpu", "model": "m", "engine": "builtin", "desired": "stopped", "state": "stopped", "slots": 8})
-	f.Answer["GET /v2/models"] = list(map[string]any{
-		"id": "builtin/markov", "object": "model", "created": 1, "state": "available", "hives": []string{"hive-1", "hive-2"},
-		"engines": []string{"builtin"}, "workers": 1, "slots": 8, "busy": 2,
-	})
+	catalogAnswers(f)
 	f.Answer["POST /v2/workers/spawn"] = map[string]any{"worker_id": "w9", "state": "spawning"}
 	f.Answer["DELETE /v2/workers/w1"] = map[string]any{}
+}
+
+func catalogAnswers(f *clienttest.Fake) {
+	offered := map[string]any{
+		"id": "builtin/markov", "object": "model", "created": 1, "state": "available", "hives": []string{"hive-1", "hive-2"},
+		"engines": []string{"builtin"}, "workers": 1, "slots": 8, "busy": 2,
+	}
+	qwen := map[string]any{
+		"id": "qwen", "aliases": []string{"q"}, "source": "hf:a/b/c.gguf", "engine": "llama.cpp", "digest": "sha256:00", "size_bytes": 2 << 30,
+		"memory": map[string]any{"weights": 2 << 30, "kv": 512 << 20, "overhead": 512 << 20, "total": 3 << 30}, "slots": 4, "context": 8192,
+		"idle_ttl": "10m0s", "max_replicas": 2, "labels": map[string]string{"gpu": "big"}, "catalog": true,
+		"state": "loading", "hives": []string{"hive-1"}, "engines": []string{"llama.cpp"}, "workers": 1,
+		"copies": []any{map[string]any{"hive": "hive-1", "state": "present", "bytes": 2 << 30, "wanted": true},
+			map[string]any{"hive": "hive-2", "state": "failed", "error": map[string]any{"code": "digest_mismatch", "message": "another file"}}},
+		"loads": []any{map[string]any{"worker_id": "w5", "hive": "hive-1", "device": "gpu0", "state": "loading", "progress": 0.25, "bytes": 1 << 30, "total_bytes": 4 << 30}},
+	}
+	old := map[string]any{"id": "old", "catalog": true, "state": "unavailable", "reason": "no hive has engine x"}
+	f.Answer["GET /v2/models"] = map[string]any{"items": []any{offered, old, qwen}}
+	f.Answer["GET /v2/models/qwen"] = qwen
+	f.Answer["GET /v2/models/builtin/markov"] = offered
+	for _, ref := range []string{"qwen", "new", "a/b"} {
+		f.Answer["PUT /v2/models/"+ref] = map[string]any{"id": ref}
+	}
+	f.Answer["DELETE /v2/models/old"] = nil
+	f.Answer["POST /v2/models/evict"] = map[string]any{}
+	progress := func(hive, state string, done, total int64) string {
+		return fmt.Sprintf("event: progress\ndata: {\"hive\":%q,\"state\":%q,\"bytes\":%d,\"total_bytes\":%d}", hive, state, done, total)
+	}
+	f.Answer["POST /v2/models/download"] = clienttest.Events{
+		progress("hive-1", "downloading", 0, 0), progress("hive-1", "downloading", 1<<20, 4<<20), progress("hive-1", "downloading", 3<<20, 4<<20),
+		progress("hive-1", "present", 4<<20, 4<<20), "event: end\ndata: {\"model\":\"qwen\",\"hives\":[\"hive-1\"]}",
+	}
 }

@@ -176,6 +176,7 @@ type Worker struct {
 	VRAMBytes  int64  `json:"vram_bytes"`
 	URL        string `json:"url"`
 	LastUsedAt string `json:"last_used_at"`
+	KeepUntil  string `json:"keep_until"` // when it leaves if nobody uses it; empty for never, or while it is used
 }
 
 // Spawn is the body of POST /v2/workers/spawn.

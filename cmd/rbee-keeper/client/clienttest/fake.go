@@ -6,6 +6,7 @@ package clienttest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -65,6 +66,9 @@ type Job struct {
 	Runs   int // times it was really created
 }
 
+// Events is the Answer to a call that streams: SSE frames without their closing empty line.
+type Events []string
+
 // Test is what New needs of a test: testing.TB has it.
 type Test interface{ Cleanup(func()) }
 
@@ -89,7 +93,7 @@ func (f *Fake) URLs() []string {
 	return u
 }
 
-// Seen lists "queen METHOD /path?query" of every request so far.
+// Seen lists "queen METHOD /path?query" of every request so far, with the body of one about a model.
 func (f *Fake) Seen() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,8 +176,13 @@ func Problem(w http.ResponseWriter, status int, code, detail string) {
 
 func (q *Queen) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := q.fake
+	seen := fmt.Sprintf("%s %s %s", q.id, r.Method, r.URL.RequestURI())
+	if strings.HasPrefix(r.URL.Path, "/v2/models/") && r.Body != nil {
+		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		seen = strings.TrimSpace(seen + " " + string(body))
+	}
 	f.mu.Lock()
-	f.seen = append(f.seen, fmt.Sprintf("%s %s %s", q.id, r.Method, r.URL.RequestURI()))
+	f.seen = append(f.seen, seen)
 	f.mu.Unlock()
 	fault := q.fault(r)
 	for k, v := range fault.Header {
@@ -225,6 +234,10 @@ func (q *Queen) serve(w http.ResponseWriter, r *http.Request, fault Fault) {
 		f.mu.Unlock()
 		if !ok {
 			Problem(w, 404, "not_found", "no such thing: "+call)
+			return
+		}
+		if frames, ok := a.(Events); ok && strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+			f.stream(w, r, &Job{Frames: frames}, fault)
 			return
 		}
 		answer(w, a)
