@@ -8,10 +8,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"queen-rbee/cluster"
 	"queen-rbee/cmd/internal/bench"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	timings = cluster.WAN
+	goleak.VerifyTestMain(m)
+}
 
 // One row with three queens is taken as make bench takes it: it must have its figures, and
 // leave neither goroutines nor files.
