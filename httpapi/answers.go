@@ -23,6 +23,10 @@ type answerRequest struct {
 	Query        json.RawMessage `json:"query"`
 	Documents    json.RawMessage `json:"documents"`
 	Prompt       json.RawMessage `json:"prompt"`
+	KeepAlive    json.RawMessage `json:"keep_alive"`
+
+	body      []byte // as the engine gets it
+	keepAlive fsm.KeepAlive
 }
 
 // embeddings is POST /v1/embeddings.
@@ -76,7 +80,7 @@ func (s *Server) answer(w http.ResponseWriter, r *request, path string, more fun
 	}
 	job := fsm.Job{
 		Model: a.Model, API: hives.APIOpenAI, Path: path, ContentType: contentType,
-		OnLoss: fsm.LossFail, Body: fsm.PackBody(r.body),
+		OnLoss: fsm.LossFail, KeepAlive: a.keepAlive, Body: fsm.PackBody(a.body),
 	}
 	within, err := r.extensions(&job)
 	if err != nil {
@@ -107,10 +111,18 @@ func (s *Server) answer(w http.ResponseWriter, r *request, path string, more fun
 func (r *request) answerRequest() (a *answerRequest, contentType string, err error) {
 	a = &answerRequest{}
 	if contentType = r.Header.Get("Content-Type"); isForm(contentType) {
+		a.body = r.body
 		r.said, err = readForm(r.body, contentType, a)
 		return a, contentType, err
 	}
-	return a, "", decodeOpen(r.body, a)
+	if err := decodeOpen(r.body, a); err != nil {
+		return nil, "", err
+	}
+	fields, err := decodeBare(r.body)
+	if err == nil {
+		a.body, a.keepAlive, err = takeKeepAlive(r.body, fields)
+	}
+	return a, "", err
 }
 
 func (a *answerRequest) validate(more func(*answerRequest) error) error {

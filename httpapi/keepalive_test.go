@@ -80,3 +80,30 @@ func TestKeepAliveReachesTheJob(t *testing.T) {
 	r.end(completed(0), "data: [DONE]\nid: 1.1\n\n")
 	answered().want("", "1.1")
 }
+
+// TestKeepAliveOfAnAnswer that is not streamed is taken as that of a chat.
+func TestKeepAliveOfAnAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.ready()
+	answered := make(chan int, 1)
+	go func() {
+		status, _, _ := w.read("POST", "/v1/embeddings", `{"input":"x","keep_alive":"5m","model":"builtin/markov","y":1e400}`)
+		answered <- status
+	}()
+	r := w.hive.next()
+	if got := string(r.Req.Body) + string(r.Req.Data); got != `{"input":"x","model":"builtin/markov","y":1e400}` {
+		t.Errorf("the hive gets %s", got)
+	}
+	if j, ok := w.queen.View().Job(r.Req.JobID); !ok || j.KeepAlive != fsm.KeepFor(5*time.Minute) {
+		t.Errorf("the job is %+v", j)
+	}
+	r.end(answeredWith("application/json", "{}"), "{}")
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("status %d", status)
+	}
+	for _, body := range []string{`{"input":"x","model":"builtin/markov","keep_alive":"soon"}`, `{"input":"x","keep_alive":1,"model":"builtin/markov","keep_alive":2}`} {
+		if status, text, _ := w.read("POST", "/v1/embeddings", body); status != http.StatusBadRequest || !strings.Contains(text, "keep_alive: is ") {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+}
