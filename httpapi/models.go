@@ -14,7 +14,7 @@ type modelJSON struct {
 	Object  string   `json:"object"`
 	Created int64    `json:"created"`
 	OwnedBy string   `json:"owned_by"`
-	State   string   `json:"state"` // ready, loading, downloading, available or unavailable
+	State   string   `json:"state"` // as in a catalogModel
 	AliasOf string   `json:"alias_of,omitempty"`
 	Aliases []string `json:"aliases,omitempty"`
 	Hives   []string `json:"hives"` // that could serve it
@@ -25,84 +25,19 @@ type modelJSON struct {
 	Context int      `json:"context,omitempty"`
 }
 
-// stateUnavailable is a model of the catalog that no hive could serve.
-const stateUnavailable = "unavailable"
-
-// modelOf shows the model of a ref: one that hives offer, one of the catalog, or both.
+// modelOf shows the model of a ref.
 func modelOf(v *fsm.View, ref string) modelJSON {
-	m := modelJSON{ID: ref, Object: "model", OwnedBy: "queen-rbee", State: stateUnavailable, Hives: []string{}, Engines: []string{}}
-	row, ok := v.Model(ref)
-	if !ok {
-		row = &fsm.Model{}
+	c := catalogOf(v, ref)
+	m := modelJSON{
+		ID: ref, Object: "model", OwnedBy: "queen-rbee", State: c.State, Aliases: c.Aliases, Hives: c.Hives, Engines: c.Engines,
+		Workers: c.Workers, Slots: c.Total, Busy: c.Busy, Context: c.Context,
 	}
-	m.Aliases, m.Context = row.Aliases, row.Context
-	add := func(h *fsm.Hive, engine string) {
-		m.Hives, m.Engines = append(m.Hives, h.ID), append(m.Engines, engine)
-		m.Created = max(m.Created, h.RegisteredWall/1000)
-		m.State = "available"
-	}
-	for h := range v.HivesWith(ref) {
-		for _, em := range h.Facts.Models {
-			if em.Ref == ref && labelled(h, row.Labels) {
-				add(h, em.Engine)
-				if row.Context == 0 {
-					m.Context = max(m.Context, em.Context)
-				}
-			}
+	for _, id := range c.Hives {
+		if h, ok := v.Hive(id); ok {
+			m.Created = max(m.Created, h.RegisteredWall/1000)
 		}
 	}
-	if row.Source != "" {
-		for h := range v.HivesWithEngine(row.Engine) {
-			if labelled(h, row.Labels) {
-				add(h, row.Engine)
-			}
-		}
-	}
-	m.Hives, m.Engines = sortedSet(m.Hives), sortedSet(m.Engines)
-	m.count(v, ref)
 	return m
-}
-
-// count adds what there is of the model now.
-func (m *modelJSON) count(v *fsm.View, ref string) {
-	if m.State == "available" {
-		for y := range v.Copies(ref) {
-			if y.State == fsm.CopyDownloading {
-				m.State = "downloading"
-			}
-		}
-	}
-	for w := range v.WorkersOf(ref) {
-		m.Workers++
-		switch w.State {
-		case fsm.WorkerReady:
-			m.State = "ready"
-			m.Slots += w.Slots
-			m.Busy += v.Running(w.ID)
-		case fsm.WorkerSpawning, fsm.WorkerLoading:
-			if m.State != "ready" {
-				m.State = "loading"
-			}
-		}
-	}
-}
-
-// labelled tells a hive that has all of some labels.
-func labelled(h *fsm.Hive, labels []fsm.Label) bool {
-	return !slices.ContainsFunc(labels, func(l fsm.Label) bool { return !slices.Contains(h.Facts.Labels, l) })
-}
-
-// models lists every model of the catalog, and every other that some hive offers, in order of id.
-func models(v *fsm.View) []modelJSON {
-	refs := slices.Collect(v.Models())
-	for row := range v.Catalog() {
-		refs = append(refs, row.Ref)
-	}
-	out := []modelJSON{}
-	for _, ref := range sortedSet(refs) {
-		out = append(out, modelOf(v, ref))
-	}
-	return out
 }
 
 // alias is the model under another name of it.
@@ -114,8 +49,9 @@ func (m modelJSON) alias(name string) modelJSON {
 // listModels is GET /v1/models: everything that could be served, loaded or not, under all its names.
 func (s *Server) listModels(w http.ResponseWriter, r *request) error {
 	items := []modelJSON{}
-	for _, m := range models(r.view) {
-		if m.State == stateUnavailable {
+	for _, ref := range catalogRefs(r.view) {
+		m := modelOf(r.view, ref)
+		if len(m.Hives) == 0 {
 			continue
 		}
 		items = append(items, m)
@@ -151,15 +87,4 @@ func (s *Server) showModel(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return find(v)
-}
-
-// modelList is GET /v2/models.
-func (s *Server) modelList(w http.ResponseWriter, r *request) error {
-	return writePage(w, r, func(yield func(string, func() modelJSON) bool) {
-		for _, m := range models(r.view) {
-			if !yield(m.ID, func() modelJSON { return m }) {
-				return
-			}
-		}
-	})
 }
