@@ -229,8 +229,10 @@ type DesiredWorker struct {
 	Device string `json:"device"`
 	Slots  int    `json:"slots"`
 	// Context is the tokens a slot is to hold; 0: as the engine's definition says.
-	Context int               `json:"context,omitempty"`
-	Args    map[string]string `json:"args,omitempty"`
+	Context int `json:"context,omitempty"`
+	// VRAMBytes is what it is taken to need of its device, where the hive does not say so itself.
+	VRAMBytes int64             `json:"vram_bytes,omitempty"`
+	Args      map[string]string `json:"args,omitempty"`
 }
 
 // DesiredModel is one model that should be stored on the hive.

@@ -35,7 +35,7 @@ func readForm(body []byte, contentType string, a *answerRequest) (said []byte, e
 	sum, seen := sha256.New(), map[string]bool{}
 	for n := 0; ; n++ {
 		part, err := form.NextRawPart()
-		if err == io.EOF { //nolint:errorlint // wrapped it is an end in the middle
+		if err == io.EOF { // wrapped it is an end in the middle
 			return sum.Sum(nil), nil
 		}
 		switch {

@@ -70,3 +70,24 @@ func TestWaitingForASlotIsNotTheEnginesTime(t *testing.T) {
 		}
 	}
 }
+
+// An engine knows a model by its ref, whatever alias its client has said.
+func TestAnEngineIsAskedByRef(t *testing.T) {
+	asked := make(chan string, 1)
+	e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		asked <- string(body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	}))
+	r := newRig(t)
+	r.engine.server.Close()
+	r.engine.server = e
+	r.spawn("w1", 1)
+	bell := r.bell("j1", "")
+	bell.Body = []byte(`{"model":"alias","prompt":"one"}`)
+	_, end, _, err := r.execute("w1", bell)
+	if got := <-asked; err != nil || end.Outcome != hives.Complete || !strings.Contains(got, `"model":"m"`) || strings.Contains(got, "alias") {
+		t.Errorf("the engine is asked %s (%v)", got, err)
+	}
+}

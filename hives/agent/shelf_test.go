@@ -56,7 +56,7 @@ func withoutModel(d *hives.Desired, ref string) (left []hives.DesiredModel) {
 // wantWorker wants a worker of the engine that takes files.
 func (r *rig) wantWorker(id, model string) uint64 {
 	return r.queen.Want(func(index uint64, d *hives.Desired) {
-		d.Workers = append(d.Workers, hives.DesiredWorker{ID: id, Index: index, Model: model, Engine: "files", Device: "cpu", Slots: 2, Context: 512})
+		d.Workers = append(d.Workers, hives.DesiredWorker{ID: id, Index: index, Model: model, Engine: "files", Device: "cpu", Slots: 2, Context: 512, VRAMBytes: 5})
 	})
 }
 
@@ -165,7 +165,7 @@ func TestAWorkerWaitsForItsFile(t *testing.T) {
 	r.awaitWorker("w1", hives.WorkerReady)
 	l := r.worker("w1").launch
 	data, err := os.ReadFile(l.Model.Path)
-	if err != nil || string(data[:4]) != "GGUF" || filepath.Base(l.Model.Path) != "tiny.gguf" || l.Slots != 2 || l.Context != 512 {
+	if err != nil || string(data[:4]) != "GGUF" || filepath.Base(l.Model.Path) != "tiny.gguf" || l.Slots != 2 || l.Context != 512 || l.Model.VRAMBytes != 5 {
 		t.Errorf("%+v, %v", l, err)
 	}
 	r.list("j1", "w1", "a b c", nil)

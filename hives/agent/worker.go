@@ -192,7 +192,7 @@ func (s *workshop) launch(rec hives.DesiredWorker) (engine.Launch, error) {
 		return engine.Launch{}, hives.Errorf(hives.CodeInvalid, "engine %s is not known to serve the model %.256q: %s", d.Name, rec.Model, problem)
 	}
 	if m < 0 && d.TakesFiles() { // the catalog's: its file comes from the shelf
-		model := engine.Model{Ref: rec.Model, Slots: rec.Slots, Context: rec.Context}
+		model := engine.Model{Ref: rec.Model, Slots: rec.Slots, Context: rec.Context, VRAMBytes: rec.VRAMBytes}
 		return engine.Launch{ID: rec.ID, Definition: d, Model: model, Device: rec.Device, Slots: rec.Slots, Context: rec.Context, Args: rec.Args}, nil
 	}
 	if m < 0 {

@@ -338,6 +338,9 @@ func TestWithModel(t *testing.T) {
 	if got, err := WithModel([]byte(`{}`), "a"); err != nil || string(got) != `{"model":"a"}` {
 		t.Fatal(string(got), err)
 	}
+	if got, err := WithModel([]byte(`{"model":"a", "n": 1}`), "a"); err != nil || string(got) != `{"model":"a", "n": 1}` {
+		t.Fatal(string(got), err)
+	}
 	if _, err := WithModel([]byte(`[1]`), "a"); !errors.Is(err, &hives.Error{Code: hives.CodeInvalid}) {
 		t.Fatal(err)
 	}

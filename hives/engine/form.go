@@ -25,7 +25,8 @@ func WithModelIn(contentType string, body []byte, model string) ([]byte, error) 
 	for {
 		part, err := from.NextRawPart()
 		if err == io.EOF { //nolint:errorlint // wrapped it is an end in the middle
-			return out.Bytes(), to.Close()
+			err = to.Close()
+			return out.Bytes(), err
 		}
 		if err != nil {
 			return nil, errForm(err)

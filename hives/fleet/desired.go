@@ -88,7 +88,7 @@ func (f *Fleet) desired(view *fsm.View, hive *fsm.Hive) hives.Desired {
 	}
 	for w := range view.WorkersOn(hive.ID) {
 		d.Workers = append(d.Workers, hives.DesiredWorker{
-			ID: w.ID, Index: w.Index, Model: w.Model, Engine: w.Engine, Device: w.Device, Slots: w.Slots, Context: w.Context,
+			ID: w.ID, Index: w.Index, Model: w.Model, Engine: w.Engine, Device: w.Device, Slots: w.Slots, Context: w.Context, VRAMBytes: w.VRAM,
 		})
 	}
 	d.Models = desiredModels(view, hive.ID)
