@@ -87,21 +87,29 @@ func wants(j *fsm.Job) string {
 	return b.String()
 }
 
-// unknownModel names a few models that are known.
+// unknownModel names a few models that are known: those that hives offer, and the catalog's.
 func (p *planner) unknownModel(model string) *fsm.Error {
 	const most = 8
 	var known []string
 	for m := range p.view.Models() {
-		if len(known) == most {
-			known = append(known, "…")
+		if known = append(known, m); len(known) > most {
 			break
 		}
-		known = append(known, m)
+	}
+	offered := len(known)
+	for m := range p.view.Catalog() {
+		if known = append(known, m.Ref); len(known) > offered+most {
+			break
+		}
 	}
 	if len(known) == 0 {
-		return fsm.Errorf(fsm.CodeModelNotFound, "model %q is not offered by any hive; no hive has registered a model yet", model)
+		return fsm.Errorf(fsm.CodeModelNotFound, "model %q is not known: the catalog is empty, and no hive has registered a model yet", model)
 	}
-	return fsm.Errorf(fsm.CodeModelNotFound, "model %q is not offered by any hive; known models: %s", model, strings.Join(known, ", "))
+	slices.Sort(known)
+	if known = slices.Compact(known); len(known) > most {
+		known = append(known[:most], "…")
+	}
+	return fsm.Errorf(fsm.CodeModelNotFound, "model %q is not known; known models: %s", model, strings.Join(known, ", "))
 }
 
 // capacity refuses a job that the queue has no place for. Where the queue is full, what

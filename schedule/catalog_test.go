@@ -490,3 +490,18 @@ func TestTheCatalogRulesOverAHivesOwnModel(t *testing.T) {
 	e.submit("j2", "own")
 	e.want("as without the catalog", "own@h1:spawning")
 }
+
+func TestAnUnknownModelIsRefusedWithWhatThereIs(t *testing.T) {
+	e := born(t)
+	e.fileHive("h1", 100)
+	e.put(entry("b", 10), entry("a", 10))
+	if a := e.ask(Request{Submit: submission("j1", "c")}); a.Err == nil || a.Err.Message != `model "c" is not known; known models: a, b` {
+		t.Errorf("%v", a.Err)
+	}
+	for i := range 9 {
+		e.put(entry(fmt.Sprintf("m%d", i), 10))
+	}
+	if a := e.ask(Request{Submit: submission("j1", "c")}); a.Err == nil || !strings.HasSuffix(a.Err.Message, "m4, m5, …") {
+		t.Errorf("%v", a.Err)
+	}
+}
