@@ -26,7 +26,7 @@ func checkCatalog(v *View) error {
 		case m.MinReplicas > 0:
 			kept = append(kept, m.Ref)
 		}
-		if m.Source != "" && m.Failure == nil && (m.Size == 0 || m.Memory == Memory{}) {
+		if m.Source != "" && m.Failure == nil && (m.Size == 0 || m.Memory == Memory{}) || m.Failure != nil && m.Failure.Code == CodeSourceUnreachable {
 			unknown = append(unknown, m.Ref)
 		}
 		for _, name := range append([]string{m.Ref}, m.Aliases...) {

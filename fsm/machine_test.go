@@ -359,6 +359,7 @@ func (m *machine) catalog(t *rapid.T, model, hive, worker string) Command {
 		if rapid.Bool().Draw(t, "sourced") {
 			is.Source, is.Engine, is.Size = "file:/m", rapid.SampledFrom([]string{"e", "f"}).Draw(t, "engine"), rapid.Int64Range(0, 1).Draw(t, "size")
 			is.Memory.Weights = is.Size
+			is.Failure = rapid.SampledFrom([]*Failure{nil, nil, {CodeSourceUnreachable, "no answer"}, {"refused", "no"}}).Draw(t, "failure")
 		}
 		is.Aliases = rapid.SampledFrom([][]string{nil, {"a1"}, {"a1", "a2"}, {"m3"}}).Draw(t, "aliases")
 		return &PutModel{is}

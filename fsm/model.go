@@ -58,9 +58,15 @@ func (m *Model) Need() int64 {
 	return m.Size + m.Size/5
 }
 
-// inspected tells that somebody has looked at the source, with success or without.
+// CodeSourceUnreachable is why a look at a source told nothing that may tell more another time.
+const CodeSourceUnreachable = "model_source_unreachable"
+
+// inspected tells that somebody has looked at the source, and another look would tell no more.
 func (m *Model) inspected() bool {
-	return m.Source == "" || m.Failure != nil || m.Size > 0 && m.Memory.Total() > 0
+	if m.Failure != nil {
+		return m.Failure.Code != CodeSourceUnreachable
+	}
+	return m.Source == "" || m.Size > 0 && m.Memory.Total() > 0
 }
 
 // CopyState is where a hive's copy of a model stands.

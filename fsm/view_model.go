@@ -64,7 +64,7 @@ func (v *View) KeptModels() iter.Seq[*Model] { return rows(v.models, v.kept.all(
 // DroppedModels yields the models that have left the catalog and are not settled yet.
 func (v *View) DroppedModels() iter.Seq[*Model] { return rows(v.models, v.dropped.all()) }
 
-// UnknownModels yields the models whose source nobody has looked at yet.
+// UnknownModels yields the models whose source nobody has looked at yet, or could not reach.
 func (v *View) UnknownModels() iter.Seq[*Model] { return rows(v.models, v.unknown.all()) }
 
 // Copy finds what a hive has of a model.

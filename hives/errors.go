@@ -38,6 +38,8 @@ const (
 	CodeDrained          = "drained"           // ended by wish
 	CodeOutputTooLarge   = "output_too_large"  // the run log reached its limit
 	CodeOutputExpired    = "output_expired"    // 410: retained no longer
-	CodeOutOfMemory      = "out_of_memory"     // a worker's engine found too little memory on its device
-	CodeCrashLoop        = "crash_loop"        // a worker's engine ended again and again and is not started any more
+	// CodeSourceUnreachable: where a model comes from does not answer; another try may help.
+	CodeSourceUnreachable = "model_source_unreachable"
+	CodeOutOfMemory       = "out_of_memory" // a worker's engine found too little memory on its device
+	CodeCrashLoop         = "crash_loop"    // a worker's engine ended again and again and is not started any more
 )

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"queen-rbee/fsm"
@@ -184,7 +185,7 @@ func TestInspect(t *testing.T) {
 		"away":    {errors.New("connection refused"), true, schedule.Inspected{}},
 	} {
 		l := &looked{view: v, answer: found, err: c.err}
-		left := (&Fleet{queen: l}).inspectAll(t.Context(), l)
+		left := (&Fleet{queen: l}).inspectAll(t.Context(), l, map[string]time.Time{})
 		if left != c.left || !slices.Equal(l.asked, []string{"http://h3 hf:o/r/f"}) { // h3 holds the file
 			t.Errorf("%s: asked %v, left %v", name, l.asked, left)
 		}
@@ -200,4 +201,23 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%s: it says %+v", name, got)
 		}
 	}
+}
+
+// A source that could not be reached is looked at again, but not all the time.
+func TestASourceThatWasAwayIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := catalog(t)
+		apply(t, s, &fsm.PutModel{Model: fsm.Model{Ref: "m", Source: "hf:o/r/f", Engine: "llama.cpp", Slots: 1,
+			Failure: &fsm.Failure{Code: hives.CodeSourceUnreachable, Message: "no answer"}}})
+		l := &looked{view: s.View(), err: hives.Errorf(hives.CodeSourceUnreachable, "no answer")}
+		f, tried := &Fleet{queen: l}, map[string]time.Time{}
+		f.inspectAll(t.Context(), l, tried)
+		if left := f.inspectAll(t.Context(), l, tried); !left || len(l.asked) != 1 {
+			t.Errorf("at once: asked %v, left %v", l.asked, left)
+		}
+		<-time.After(inspectAgain)
+		if f.inspectAll(t.Context(), l, tried); len(l.asked) != 2 {
+			t.Errorf("later: asked %v", l.asked)
+		}
+	})
 }

@@ -18,17 +18,21 @@ type Inspector interface {
 // inspectFor bounds one look at a source: some headers of a hub, and the beginning of a file.
 const inspectFor = time.Minute
 
-// inspectPause is how long the duty lets a model be that no hive could be asked about.
-const inspectPause = 2 * time.Second
+const (
+	inspectPause = 2 * time.Second  // until a model is tried again that no hive could be asked about
+	inspectAgain = 30 * time.Second // until one is whose source could not be reached
+)
 
 // Inspect is a leader's duty: it has online hives look at the sources of models that nobody has
 // looked at yet, one after the other, and puts what they find into the state. A model whose
-// source tells nothing shows why; it is looked at again when it is described anew.
+// source tells nothing shows why; it is looked at again when it is described anew, or after a
+// while if the source could not be reached.
 func (f *Fleet) Inspect(ctx context.Context, by Inspector) error {
 	watch := f.queen.Watch(fsm.Row{Table: fsm.TableModel}, fsm.Row{Table: fsm.TableHive})
 	defer watch.Close()
+	tried := map[string]time.Time{}
 	for {
-		left := f.inspectAll(ctx, by)
+		left := f.inspectAll(ctx, by, tried)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -45,10 +49,16 @@ func (f *Fleet) Inspect(ctx context.Context, by Inspector) error {
 	}
 }
 
-// inspectAll asks about each model once; it tells whether some could not be asked about.
-func (f *Fleet) inspectAll(ctx context.Context, by Inspector) (left bool) {
+// inspectAll asks about each model once, but for those whose source could not be reached a
+// moment ago; it tells whether some are left to be asked about.
+func (f *Fleet) inspectAll(ctx context.Context, by Inspector, tried map[string]time.Time) (left bool) {
 	view := f.queen.View()
 	for m := range view.UnknownModels() {
+		if at, ok := tried[m.Ref]; ok && m.Failure != nil && time.Since(at) < inspectAgain {
+			left = true
+			continue
+		}
+		tried[m.Ref] = time.Now()
 		h, ok := whoLooks(view, m)
 		if !ok {
 			left = true
