@@ -13,7 +13,7 @@ import (
 // TestExitCodes: 0 ok, 1 failed, 2 usage, 3 no queen reachable, and what is said.
 func TestExitCodes(t *testing.T) {
 	f := clienttest.New(t, 2)
-	answers(f)
+	f.Answers(answers)
 	gone := clienttest.New(t, 1)
 	gone.Queens[0].Close()
 	config := filepath.Join(t.TempDir(), "keeper.yaml")

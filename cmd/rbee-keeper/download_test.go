@@ -15,7 +15,7 @@ import (
 func TestCtrlCLeavesTheDownload(t *testing.T) {
 	for _, flag := range []string{"", "--cancel"} {
 		f := clienttest.New(t, 1)
-		catalogAnswers(f)
+		f.Answers(catalogAnswers)
 		f.Queens[0].Fail(clienttest.Fault{Match: "download", Frames: 2, Silent: true})
 		ctx, interrupt := context.WithCancel(t.Context())
 		var out, errs bytes.Buffer

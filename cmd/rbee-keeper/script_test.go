@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			f := clienttest.New(deferrer{env}, 3)
-			answers(f)
+			f.Answers(answers)
 			env.Values[fakeKey{}] = f
 			env.Setenv("RBEE_QUEENS", strings.Join(f.URLs(), ","))
 			env.Setenv("RBEE_API_KEY", "key")
@@ -90,33 +90,33 @@ func number(ts *testscript.TestScript, s string) int {
 	return n - 1
 }
 
-func answers(f *clienttest.Fake) {
+func answers(of map[string]any) {
 	list := func(items ...any) map[string]any { return map[string]any{"items": items} }
-	f.Answer["GET /v2/cluster"] = map[string]any{
+	of["GET /v2/cluster"] = map[string]any{
 		"cluster_id": "01C", "leader": "queen-2", "term": 3, "commit_index": 17, "future": "field",
 		"queens": []any{
 			map[string]any{"id": "queen-1", "http_url": "http://a:7833", "role": "voter", "votes": true, "status": "alive", "applied_index": 17, "version": "v1"},
 			map[string]any{"id": "queen-2", "http_url": "http://b:7833", "role": "voter", "votes": true, "status": "dead", "leader": true, "applied_index": 16},
 		},
 	}
-	f.Answer["GET /v2/cluster/token"] = map[string]any{
+	of["GET /v2/cluster/token"] = map[string]any{
 		"cluster_token": "CT", "hive_token": "HT", "join_command": "queen-rbee serve --token CT", "hive_command": "rbee-hive serve --token HT",
 	}
-	f.Answer["POST /v2/cluster/transfer"] = map[string]any{"leader": "queen-1"}
-	f.Answer["DELETE /v2/cluster/queens/queen-2"] = map[string]any{}
-	f.Answer["GET /v2/hives"] = list(map[string]any{
+	of["POST /v2/cluster/transfer"] = map[string]any{"leader": "queen-1"}
+	of["DELETE /v2/cluster/queens/queen-2"] = map[string]any{}
+	of["GET /v2/hives"] = list(map[string]any{
 		"id": "hive-1", "url": "http://h:7835", "status": "online", "desired": "running", "labels": map[string]string{"b": "2", "a": "1"},
 		"devices": []any{map[string]any{"id": "gpu0", "kind": "cuda", "total_bytes": 24 << 30, "free_bytes": 1 << 30, "utilisation": 0.83, "temperature_c": 61}, map[string]any{"id": "cpu", "total_bytes": 512, "free_bytes": nil}},
 	})
-	f.Answer["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "desired": "running", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536},
+	of["GET /v2/workers"] = list(map[string]any{"id": "w1", "hive": "hive-1", "device": "cpu", "model": "m\x1b[2J", "engine": "builtin", "desired": "running", "state": "idle", "slots": 8, "busy": 3, "vram_bytes": 1536},
 		map[string]any{"id": "w2", "hive": "hive-2", "device": "gpu0", "model": "qwen", "engine": "llama.cpp", "desired": "running", "state": "idle", "slots": 4, "vram_bytes": 3 << 30, "keep_until": time.Now().Add(4*time.Minute + 30*time.Second).UTC().Format(time.RFC3339)},
 		map[string]any{"id": "w0", "hive": "hive-1", "device": "cpu", "model": "m", "engine": "builtin", "desired": "stopped", "state": "stopped", "slots": 8})
-	catalogAnswers(f)
-	f.Answer["POST /v2/workers/spawn"] = map[string]any{"worker_id": "w9", "state": "spawning"}
-	f.Answer["DELETE /v2/workers/w1"] = map[string]any{}
+	catalogAnswers(of)
+	of["POST /v2/workers/spawn"] = map[string]any{"worker_id": "w9", "state": "spawning"}
+	of["DELETE /v2/workers/w1"] = map[string]any{}
 }
 
-func catalogAnswers(f *clienttest.Fake) {
+func catalogAnswers(of map[string]any) {
 	offered := map[string]any{
 		"id": "builtin/markov", "object": "model", "created": 1, "state": "available", "hives": []string{"hive-1", "hive-2"},
 		"engines": []string{"builtin"}, "workers": 1, "slots": 8, "busy": 2,
@@ -131,18 +131,18 @@ func catalogAnswers(f *clienttest.Fake) {
 		"loads": []any{map[string]any{"worker_id": "w5", "hive": "hive-1", "device": "gpu0", "state": "loading", "progress": 0.25, "bytes": 1 << 30, "total_bytes": 4 << 30}},
 	}
 	old := map[string]any{"id": "old", "catalog": true, "state": "unavailable", "reason": "no hive has engine x"}
-	f.Answer["GET /v2/models"] = map[string]any{"items": []any{offered, old, qwen}}
-	f.Answer["GET /v2/models/qwen"] = qwen
-	f.Answer["GET /v2/models/builtin/markov"] = offered
+	of["GET /v2/models"] = map[string]any{"items": []any{offered, old, qwen}}
+	of["GET /v2/models/qwen"] = qwen
+	of["GET /v2/models/builtin/markov"] = offered
 	for _, ref := range []string{"qwen", "new", "a/b"} {
-		f.Answer["PUT /v2/models/"+ref] = map[string]any{"id": ref}
+		of["PUT /v2/models/"+ref] = map[string]any{"id": ref}
 	}
-	f.Answer["DELETE /v2/models/old"] = nil
-	f.Answer["POST /v2/models/evict"] = map[string]any{}
+	of["DELETE /v2/models/old"] = nil
+	of["POST /v2/models/evict"] = map[string]any{}
 	progress := func(hive, state string, done, total int64) string {
 		return fmt.Sprintf("event: progress\ndata: {\"hive\":%q,\"state\":%q,\"bytes\":%d,\"total_bytes\":%d}", hive, state, done, total)
 	}
-	f.Answer["POST /v2/models/download"] = clienttest.Events{
+	of["POST /v2/models/download"] = clienttest.Events{
 		progress("hive-1", "downloading", 0, 0), progress("hive-1", "downloading", 1<<20, 4<<20), progress("hive-1", "downloading", 3<<20, 4<<20),
 		progress("hive-1", "present", 4<<20, 4<<20), "event: end\ndata: {\"model\":\"qwen\",\"hives\":[\"hive-1\"]}",
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -86,8 +87,12 @@ func TestAnEarlyRefusalIsHeard(t *testing.T) {
 			if err != nil {
 				return
 			}
+			in := bufio.NewReader(c)
+			if _, err := http.ReadRequest(in); err != nil { // its head
+				t.Error(err)
+			}
 			fmt.Fprint(c, "HTTP/1.1 413 X\r\nContent-Length: 8\r\n\r\ntoo much")
-			_, _ = io.Copy(io.Discard, c) // or the answer would be lost with a reset
+			_, _ = io.Copy(io.Discard, in) // or the answer would be lost with a reset
 			c.Close()
 		}
 	}()

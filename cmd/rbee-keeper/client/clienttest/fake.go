@@ -69,6 +69,13 @@ type Job struct {
 // Events is the Answer to a call that streams: SSE frames without their closing empty line.
 type Events []string
 
+// Answers fills in Answer while the queens serve already.
+func (f *Fake) Answers(set func(answer map[string]any)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	set(f.Answer)
+}
+
 // Test is what New needs of a test: testing.TB has it.
 type Test interface{ Cleanup(func()) }
 
