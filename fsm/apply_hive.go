@@ -31,7 +31,7 @@ func (t *turn) registerHive(c *RegisterHive) *Error {
 		return Errorf(CodeInvalid, "hive without id or boot")
 	case ok && was.Boot == c.Boot && was.Incarnation == c.Incarnation:
 		return nil
-	case ok && was.Boot == c.Boot, c.Incarnation != is.Incarnation+1:
+	case ok && was.Boot == c.Boot, ok && c.Incarnation != was.Incarnation+1, c.Incarnation == 0:
 		return Errorf(CodeStale, "hive %s registers as incarnation %d, it is at %d", c.ID, c.Incarnation, is.Incarnation)
 	case slices.Contains(is.Superseded, c.Boot):
 		return Errorf(CodeStale, "hive %s registers as boot %s, which a newer one has superseded", c.ID, c.Boot)

@@ -94,8 +94,8 @@ type DropQueen struct{ ID string }
 // PutKey adds or replaces an API key by hash.
 type PutKey struct{ Key Key }
 
-// RegisterHive is a start of a hive's agent: it gets Incarnation (the row's plus one) and
-// comes online. Runs and workers of earlier incarnations stay as they are; the pipes settle them.
+// RegisterHive is a start of a hive's agent: it gets Incarnation (the row's plus one, or of a
+// hive without a row one that it never had) and comes online. Runs and workers of earlier incarnations stay as they are; the pipes settle them.
 type RegisterHive struct {
 	ID          string
 	Boot        string

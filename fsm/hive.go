@@ -59,13 +59,16 @@ func Supersede(boot string, earlier []string) []string {
 
 // Hive is a GPU machine. A published Hive is immutable.
 type Hive struct {
-	ID          string
-	Facts       HiveFacts
-	Mode        string // network or local
-	Desired     HiveWish
-	Status      HiveStatus
-	Leaving     bool   // its agent has said that it stops: no new work until the next start registers
-	Incarnation uint64 // counted here: each start of the agent registers and gets the next
+	ID      string
+	Facts   HiveFacts
+	Mode    string // network or local
+	Desired HiveWish
+	Status  HiveStatus
+	Leaving bool // its agent has said that it stops: no new work until the next start registers
+	// Incarnation is counted here: each start of the agent registers and gets the next. The first
+	// is the batch index at which the hive became known, so that one that was dropped and is back
+	// has no number again.
+	Incarnation uint64
 	Boot        string // ULID of that start; a repeat of it is the same incarnation
 	// Superseded are the boots before it, the latest first, at most MaxSuperseded: none of
 	// them may register again. Each start of an agent has a boot of its own, so a registration

@@ -132,7 +132,7 @@ func (n *naive) register(c *RegisterHive) bool {
 	if h.boot == c.Boot {
 		return h.incarnation == c.Incarnation
 	}
-	if c.Incarnation != h.incarnation+1 {
+	if h.incarnation > 0 && c.Incarnation != h.incarnation+1 || c.Incarnation == 0 {
 		return false
 	}
 	for key := range n.blocks {

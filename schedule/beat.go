@@ -42,6 +42,9 @@ func (p *planner) register(a *Answer, r *Register) {
 		return
 	}
 	cmd := &fsm.RegisterHive{ID: r.ID, Boot: r.Boot, Incarnation: newest + 1, Mode: r.Mode, Facts: facts}
+	if !known && p.meta.Level >= fsm.LevelCatalog {
+		cmd.Incarnation = p.index // one that was dropped and is back counts on: no number comes twice
+	}
 	p.registerHive(cmd)
 	a.Incarnation = cmd.Incarnation
 }

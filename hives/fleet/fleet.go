@@ -57,7 +57,7 @@ type heard struct {
 }
 
 // start names one start of an agent. The incarnation alone does not: a hive that was dropped
-// and added again counts from 1.
+// and added again counts from 1 in states below level 2.
 type start struct {
 	boot        string
 	incarnation uint64

@@ -47,7 +47,7 @@ func (k *checker) hive(before *fsm.View, id string) {
 	if !had || !has || was.Boot == is.Boot {
 		return
 	}
-	if is.Incarnation <= was.Incarnation && is.Incarnation != 1 { // 1: dropped and back in one batch
+	if is.Incarnation <= was.Incarnation {
 		k.w.violate("hive %s went from incarnation %d to %d", id, was.Incarnation, is.Incarnation)
 	}
 	if a := k.w.hive(id).agent; a != nil && a.boot == was.Boot {
