@@ -133,7 +133,7 @@ func (a *agent) ring(p *poll) (r *run, wait bool, err *fsm.Error) {
 			return nil, false, stale("not in the desired state")
 		case a.h.w.now-a.fresh > offlineAfter/2:
 			return nil, false, stale("no heartbeat was answered lately")
-		case a.settled < a.silences && !a.h.w.cfg.Broken.Rash:
+		case a.settled < a.silences:
 			return nil, false, stale("nothing was read since a silence")
 		case p.rec.Incarnation != a.incarnation:
 			return nil, false, stale("another incarnation")

@@ -47,7 +47,6 @@ type Broken struct {
 	Gullible  bool // hives start whatever a doorbell says
 	Forgetful bool // hives do not remember what has ended
 	Crowded   bool // hives give out more slots than there are
-	Rash      bool // hives believe doorbells again as soon as they are heard again
 	Drowsy    bool // hives act on any answer, however long they were stopped or unheard
 	Hasty     bool // queens call refused what an earlier try of theirs may have brought about
 	Eager     bool // queens show an end before it is committed
