@@ -73,23 +73,9 @@ func jobsShow(k *keeper) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show a job with its history", Args: exactly("the job's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := k.client(nil)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			raw, err := c.Get(cmd.Context(), "/v2/jobs/"+url.PathEscape(args[0]), nil)
-			if err != nil {
-				return err
-			}
-			if k.output != "table" {
-				return k.print(raw)
-			}
-			var j client.Job
-			if err := json.Unmarshal(raw, &j); err != nil {
-				return err
-			}
-			return k.jobDetails(j)
+			return printOne(k, func(c *client.Client) (json.RawMessage, error) {
+				return c.Get(cmd.Context(), "/v2/jobs/"+url.PathEscape(args[0]), nil)
+			}, k.jobDetails)
 		},
 	}
 }

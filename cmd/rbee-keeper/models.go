@@ -57,23 +57,9 @@ func modelsShow(k *keeper) *cobra.Command {
 	return &cobra.Command{
 		Use: "show MODEL", Short: "Show a model: what it takes, where it is, what is loading", Args: exactly("the model"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := k.client(nil)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			raw, err := c.Model(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if k.output != "table" {
-				return k.print(raw)
-			}
-			var m client.Model
-			if err := json.Unmarshal(raw, &m); err != nil {
-				return err
-			}
-			return k.modelDetails(m)
+			return printOne(k, func(c *client.Client) (json.RawMessage, error) {
+				return c.Model(cmd.Context(), args[0])
+			}, k.modelDetails)
 		},
 	}
 }

@@ -19,23 +19,9 @@ func queensList(k *keeper) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the queens", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := k.client(nil)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			raw, err := c.Get(cmd.Context(), "/v2/cluster", nil)
-			if err != nil {
-				return err
-			}
-			if k.output != "table" {
-				return k.print(raw)
-			}
-			var cl client.Cluster
-			if err := json.Unmarshal(raw, &cl); err != nil {
-				return err
-			}
-			return k.queenTable(cl)
+			return printOne(k, func(c *client.Client) (json.RawMessage, error) {
+				return c.Get(cmd.Context(), "/v2/cluster", nil)
+			}, k.queenTable)
 		},
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"queen-rbee/cmd/rbee-keeper/client"
 )
 
 // printList prints raw items: the queens' own JSON as json or yaml, or a table of one row
@@ -33,6 +35,28 @@ func printList[T any](k *keeper, items []json.RawMessage, none string, columns [
 		return nil
 	}
 	return printTable(k.out, columns, rows)
+}
+
+// printOne gets one thing and prints it: the queen's own JSON as json or yaml, or what details
+// makes of it.
+func printOne[T any](k *keeper, get func(*client.Client) (json.RawMessage, error), details func(T) error) error {
+	c, err := k.client(nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	raw, err := get(c)
+	if err != nil {
+		return err
+	}
+	if k.output != "table" {
+		return k.print(raw)
+	}
+	var thing T
+	if err := json.Unmarshal(raw, &thing); err != nil {
+		return err
+	}
+	return details(thing)
 }
 
 // print writes a value as json or yaml.

@@ -15,15 +15,15 @@ import (
 )
 
 // answering has the rig's workers be engines that answer with f.
-func answering(t *testing.T, f http.HandlerFunc) *rig {
-	r := newRig(t)
+func answering(t *testing.T, f http.HandlerFunc, change ...func(*Config)) *rig {
+	r := newRig(t, change...)
 	r.engine.server.Close()
 	r.engine.server = httptest.NewServer(f)
 	r.spawn("w1", 2)
 	return r
 }
 
-// ask is a doorbell of a run that is not streamed.
+// whole is a doorbell of a run that is not streamed.
 func (r *rig) whole(job, path string) hives.Execute {
 	e := r.bell(job, "one")
 	e.API, e.Path, e.Whole = hives.APIOpenAI, path, true

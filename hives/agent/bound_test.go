@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,20 +12,21 @@ import (
 	"queen-rbee/hives/agent/agenttest"
 )
 
+// telling has the rig's workers be engines that say one word, and gives what they were asked.
+func telling(t *testing.T, change ...func(*Config)) (r *rig, asked <-chan string) {
+	bodies := make(chan string, 1)
+	return answering(t, func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		bodies <- string(body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n")
+	}, change...), bodies
+}
+
 // An answer that nothing bounds is bounded by what the engine says of its context, or by what
 // the hive is told for engines that do not say.
 func TestUnboundedAnswersGetABound(t *testing.T) {
-	asked := make(chan string, 1)
-	e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		body, _ := io.ReadAll(q.Body)
-		asked <- string(body)
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n")
-	}))
-	r := newRig(t, func(c *Config) { c.MaxTokens = 99 })
-	r.engine.server.Close()
-	r.engine.server = e
-	r.spawn("w1", 1)
+	r, asked := telling(t, func(c *Config) { c.MaxTokens = 99 })
 	for i, c := range []struct {
 		window       int
 		extra, wants string
@@ -73,17 +73,7 @@ func TestWaitingForASlotIsNotTheEnginesTime(t *testing.T) {
 
 // An engine knows a model by its ref, whatever alias its client has said.
 func TestAnEngineIsAskedByRef(t *testing.T) {
-	asked := make(chan string, 1)
-	e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		body, _ := io.ReadAll(q.Body)
-		asked <- string(body)
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
-	}))
-	r := newRig(t)
-	r.engine.server.Close()
-	r.engine.server = e
-	r.spawn("w1", 1)
+	r, asked := telling(t)
 	bell := r.bell("j1", "")
 	bell.Body = []byte(`{"model":"alias","prompt":"one"}`)
 	_, end, _, err := r.execute("w1", bell)
