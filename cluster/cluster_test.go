@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"go.uber.org/goleak"
 
 	"queen-rbee/cluster"
 	"queen-rbee/cluster/clustertest"
@@ -16,7 +15,7 @@ import (
 	"queen-rbee/schedule"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { clustertest.VerifyTestMain(m) }
 
 const model = "builtin/markov"
 

@@ -6,15 +6,14 @@ import (
 	"regexp"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"queen-rbee/cluster"
+	"queen-rbee/cluster/clustertest"
 	"queen-rbee/cmd/internal/bench"
 )
 
 func TestMain(m *testing.M) {
 	timings = cluster.WAN
-	goleak.VerifyTestMain(m)
+	clustertest.VerifyTestMain(m)
 }
 
 // One row with three queens is taken as make bench takes it: it must have its figures, and
